@@ -1,0 +1,230 @@
+"""The tree of errors. The class says whether to try again and how the program ends.
+
+PostilError
+├── InputError                  your input is wrong; nothing spent, nothing changed (exit 2)
+│   ├── SettingsError           postil.toml or an argument
+│   ├── DataError               a data file or a record
+│   ├── TaskError               the definition of a task
+│   ├── GoldError               gold that cannot be used as asked
+│   ├── FormatError             a foreign file that cannot be read or written
+│   └── MissingExtraError       an optional part of Postil is not installed
+├── StoreError                  the journal cannot be read or written (exit 3)
+├── AnswerError                 a reply that holds no answer: becomes a Failure of the record
+│   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous
+└── EngineError                 no reply
+    ├── RecordRejected          this request can never work: becomes a Failure of the record
+    │   └── ContextExceeded
+    ├── Transient               worth another attempt
+    │   ├── RateLimited, ServerFault, ConnectionLost, AttemptTimedOut
+    └── RunFatal                no request can work: the run stops, records stay pending (exit 3)
+        ├── AuthenticationFailed, UnknownModel, QuotaExhausted, ServerUnreachable, SettingsRejected
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "Ambiguous",
+    "AnswerError",
+    "AttemptTimedOut",
+    "AuthenticationFailed",
+    "ConnectionLost",
+    "ContextExceeded",
+    "DataError",
+    "EngineError",
+    "Filtered",
+    "FormatError",
+    "GoldError",
+    "InputError",
+    "MissingExtraError",
+    "OutsideLabels",
+    "PostilError",
+    "QuotaExhausted",
+    "RateLimited",
+    "RecordRejected",
+    "Refused",
+    "RunFatal",
+    "ServerFault",
+    "ServerUnreachable",
+    "SettingsError",
+    "SettingsRejected",
+    "StoreError",
+    "TaskError",
+    "Transient",
+    "Truncated",
+    "UnknownModel",
+    "Unreadable",
+]
+
+
+class PostilError(Exception):
+    """Anything that Postil raises on purpose.
+
+    The message says what was expected, what came and where; `hint` says what to do.
+    """
+
+    exit_code: ClassVar[int] = 2
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep the message, and what to do about it."""
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Return the message and, on a line of its own, the hint."""
+        message = str(self.args[0])
+        return f"{message}\n  {self.hint}" if self.hint else message
+
+
+class InputError(PostilError):
+    """The user's input is wrong. Nothing was spent, nothing was changed."""
+
+
+class SettingsError(InputError):
+    """`postil.toml` or an argument is wrong."""
+
+
+class DataError(InputError):
+    """A data file or a record is wrong."""
+
+
+class TaskError(InputError):
+    """The definition of a task is wrong."""
+
+
+class GoldError(InputError):
+    """Gold cannot be used as asked."""
+
+
+class FormatError(InputError):
+    """A foreign file cannot be read or written."""
+
+
+class MissingExtraError(InputError):
+    """An optional part of Postil is not installed."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        """Say what was wanted and which extra brings it."""
+        super().__init__(f"{purpose} needs the extra {extra!r}", hint=f"pip install 'postil[{extra}]'")
+
+
+class StoreError(PostilError):
+    """The journal cannot be read or written."""
+
+    exit_code = 3
+
+
+class AnswerError(PostilError):
+    """A reply that holds no answer. `failure_class` is the word that reports count it under."""
+
+    failure_class: ClassVar[str] = "unreadable"
+
+
+class Truncated(AnswerError):
+    """The reply was cut short, even if what is there could be read (reliability A1)."""
+
+    failure_class = "truncated"
+
+
+class Refused(AnswerError):
+    """The model declined to answer in its own words (reliability A3)."""
+
+    failure_class = "refused"
+
+
+class Filtered(AnswerError):
+    """The provider withheld the reply (reliability A3)."""
+
+    failure_class = "filtered"
+
+
+class Unreadable(AnswerError):
+    """The reply has another form than was asked for."""
+
+
+class OutsideLabels(AnswerError):
+    """The answer is readable but outside what the task allows (reliability A5)."""
+
+    failure_class = "outside_labels"
+
+
+class Ambiguous(AnswerError):
+    """The reply holds several answers (reliability A7)."""
+
+    failure_class = "ambiguous"
+
+
+class EngineError(PostilError):
+    """An engine returned no completion."""
+
+    exit_code = 3
+    failure_class: ClassVar[str] = "provider_error"
+
+
+class RecordRejected(EngineError):
+    """This one request can never work; others may."""
+
+    failure_class = "rejected"
+
+
+class ContextExceeded(RecordRejected):
+    """The prompt is longer than the model can read; it is never cut in silence (reliability A11)."""
+
+    failure_class = "context_exceeded"
+
+
+class Transient(EngineError):
+    """Worth another attempt; `retry_after` is the server's own wish in seconds, if it had one."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        """Keep the message and how long the server asked to wait."""
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RateLimited(Transient):
+    """The server asks for fewer requests."""
+
+    failure_class = "rate_limited"
+
+
+class ServerFault(Transient):
+    """The server failed, or sent something that is no reply."""
+
+
+class ConnectionLost(Transient):
+    """The connection broke before the reply was whole; the request may have been billed."""
+
+    failure_class = "connection_lost"
+
+
+class AttemptTimedOut(Transient):
+    """No whole reply within the attempt's deadline; the request may have been billed (reliability R7)."""
+
+    failure_class = "timeout"
+
+
+class RunFatal(EngineError):
+    """No request can work as things stand: the run stops and records stay pending (reliability R10)."""
+
+
+class AuthenticationFailed(RunFatal):
+    """The key is missing, wrong or not allowed."""
+
+
+class UnknownModel(RunFatal):
+    """The server does not know the model."""
+
+
+class QuotaExhausted(RunFatal):
+    """The account is empty."""
+
+
+class ServerUnreachable(RunFatal):
+    """Nothing answers at the server's address."""
+
+
+class SettingsRejected(RunFatal):
+    """The server refuses a parameter that every request carries."""
