@@ -13,7 +13,7 @@ PostilError
 │   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous
 └── EngineError                 no reply
     ├── RecordRejected          this request can never work: becomes a Failure of the record
-    │   └── ContextExceeded
+    │   └── ContextExceeded, EmptyRecord, MissingField
     ├── Transient               worth another attempt
     │   ├── RateLimited, ServerFault, ConnectionLost, AttemptTimedOut
     └── RunFatal                no request can work: the run stops, records stay pending (exit 3)
@@ -30,12 +30,14 @@ __all__ = [
     "ConnectionLost",
     "ContextExceeded",
     "DataError",
+    "EmptyRecord",
     "EngineError",
     "Filtered",
     "FormatError",
     "GoldError",
     "InputError",
     "MissingExtraError",
+    "MissingField",
     "OutsideLabels",
     "PostilError",
     "QuotaExhausted",
@@ -171,6 +173,18 @@ class ContextExceeded(RecordRejected):
     """The prompt is longer than the model can read; it is never cut in silence (reliability A11)."""
 
     failure_class = "context_exceeded"
+
+
+class EmptyRecord(RecordRejected):
+    """Nothing of the record is shown, so nothing can be asked; no request is sent."""
+
+    failure_class = "empty_record"
+
+
+class MissingField(RecordRejected):
+    """The record lacks a field that the task shows; no request is sent."""
+
+    failure_class = "missing_field"
 
 
 class Transient(EngineError):

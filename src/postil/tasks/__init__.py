@@ -62,10 +62,17 @@ class Task(Protocol):
     """A versioned question with its answer schema. Owns both the asking and the reading."""
 
     kind: ClassVar[str]
+    answer_keys: ClassVar[tuple[str, ...]]
+    """The keys of its answers, as a gold file has them."""
 
     @property
     def name(self) -> str:
         """A short name, chosen by the user."""
+        ...
+
+    @property
+    def instruction(self) -> str:
+        """The question, in the user's words."""
         ...
 
     @property

@@ -1,0 +1,210 @@
+"""The tables of a report, from assessments to rows of text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from postil.assess._report_charts import Whisker
+from postil.assess._report_text import Shown, count, interval, number, one_line, percent, shown
+from postil.types import Assessment, Estimate
+
+__all__ = [
+    "Cell",
+    "Confusion",
+    "LabelRow",
+    "MetricRow",
+    "cell",
+    "confusions",
+    "headline_metric",
+    "label_rows",
+    "method_rows",
+    "metric_rows",
+    "metric_title",
+    "whiskers",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a metric is named and written."""
+
+    title: str
+    meaning: str
+    as_percent: bool = False
+    plotted: bool = True
+    """On the axis from 0 to 1 where more is better."""
+
+
+_WORDINGS: Mapping[str, Wording] = {
+    "accuracy": Wording("Accuracy", "share of labels equal to gold", as_percent=True),
+    "within_one": Wording("Within one step", "share of answers at most one step from gold", as_percent=True),
+    "balanced_accuracy": Wording("Balanced accuracy", "mean recall over the labels", as_percent=True),
+    "macro_f1": Wording("Macro-F1", "mean of the labels’ F1: rare labels count as much as frequent ones"),
+    "micro_f1": Wording("Micro-F1", "F1 over all decisions together"),
+    "weighted_f1": Wording("Weighted F1", "mean of the labels’ F1, weighted by how frequent they are"),
+    "cohen_kappa": Wording("Cohen’s κ", "agreement with gold beyond chance"),
+    "weighted_kappa": Wording("Weighted κ", "agreement with gold beyond chance; near misses count in part"),
+    "quadratic_kappa": Wording("Quadratic κ", "agreement with gold beyond chance; near misses count in part"),
+    "matthews": Wording("Matthews φ", "correlation of labels with gold"),
+    "krippendorff_alpha": Wording("Krippendorff’s α", "agreement with gold beyond chance"),
+    "spearman": Wording("Spearman’s ρ", "rank correlation with gold"),
+    "pearson": Wording("Pearson’s r", "linear correlation with gold"),
+    "kendall_tau": Wording("Kendall’s τ", "order kept between pairs"),
+    "ece": Wording("Calibration error", "mean gap between confidence and how often right; 0 is best", plotted=False),
+    "brier": Wording("Brier score", "mean squared error of the probabilities; 0 is best", plotted=False),
+    "log_loss": Wording("Log loss", "mean surprise at gold; 0 is best", plotted=False),
+    "mae": Wording("Mean absolute error", "mean distance from gold; 0 is best", plotted=False),
+    "rmse": Wording("Root mean squared error", "distance from gold, large errors weigh more; 0 is best", plotted=False),
+}
+_ALIASES = {
+    "kappa": "cohen_kappa",
+    "cohens_kappa": "cohen_kappa",
+    "expected_calibration_error": "ece",
+    "brier_score": "brier",
+    "mean_absolute_error": "mae",
+    "root_mean_squared_error": "rmse",
+    "mcc": "matthews",
+}
+_HEADLINE = ("accuracy", "mae", "mean_absolute_error", "macro_f1")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One estimate as a table shows it."""
+
+    value: str
+    interval: str
+    level: str
+    n: str
+    on: str
+    """The gold records behind it, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One metric, a cell an annotator; `None` where it was not measured."""
+
+    title: str
+    meaning: str
+    cells: tuple[Cell | None, ...]
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One label's figures."""
+
+    label: Shown
+    gold: str
+    precision: Cell | None
+    recall: Cell | None
+    f1: Cell | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """One gold label answered as another one."""
+
+    gold: Shown
+    answer: Shown
+    times: str
+    share: str
+    """Of the records with this gold label."""
+
+
+def headline_metric(assessment: Assessment) -> str | None:
+    """Return the metric that stands for the whole; `None` where nothing was measured."""
+    known = [name for name in _HEADLINE if name in assessment.metrics]
+    return known[0] if known else next(iter(assessment.metrics), None)
+
+
+def metric_title(name: str) -> str:
+    """Return a metric's name in words."""
+    return _wording(name).title
+
+
+def cell(name: str, estimate: Estimate) -> Cell:
+    """Return an estimate of a metric in the metric's own form."""
+    as_percent = _wording(name).as_percent
+    value = percent(estimate.value) if as_percent else number(estimate.value)
+    n = count(estimate.n)
+    on = f"{n} gold record{'' if estimate.n == 1 else 's'}"
+    return Cell(value, interval(estimate, as_percent=as_percent), f"{100 * estimate.level:g} %", n, on)
+
+
+def metric_rows(assessments: Sequence[Assessment]) -> list[MetricRow]:
+    """Return every metric that any of the assessments has, in the order of the first that has it."""
+    rows: list[MetricRow] = []
+    for name in dict.fromkeys(name for one in assessments for name in one.metrics):
+        found = [one.metrics.get(name) for one in assessments]
+        methods = dict.fromkeys(shown(one.method, limit=400).text for one in found if one)
+        wording = _wording(name)
+        cells = tuple(cell(name, one) if one else None for one in found)
+        rows.append(MetricRow(wording.title, wording.meaning, cells, tuple(methods)))
+    return rows
+
+
+def whiskers(assessments: Sequence[Assessment], series: Sequence[str]) -> list[Whisker]:
+    """Return the estimates that share an axis from 0 to 1, metric by metric."""
+    names = dict.fromkeys(name for one in assessments for name in one.metrics if _wording(name).plotted)
+    return [
+        Whisker(metric_title(name), annotator, estimate.value, estimate.low, estimate.high)
+        for name, (one, annotator) in product(names, zip(assessments, series, strict=True))
+        if (estimate := one.metrics.get(name)) and _drawable(estimate)
+    ]
+
+
+def label_rows(assessment: Assessment, *, limit: int) -> list[LabelRow]:
+    """Return the figures of each label; with more labels than `limit` those with the lowest F1."""
+    gold = dict(zip(assessment.labels, map(sum, assessment.confusion), strict=False))
+    labels = [label for label in assessment.labels if label in assessment.per_label]
+    labels += [label for label in assessment.per_label if label not in gold]
+    if len(labels) > limit:
+        labels = sorted(labels, key=lambda label: _f1(assessment.per_label[label]))[:limit]
+    return [_label_row(label, gold.get(label, 0), assessment.per_label[label]) for label in labels]
+
+
+def confusions(assessment: Assessment, *, limit: int) -> list[Confusion]:
+    """Return the most frequent errors, the most frequent first."""
+    labels, counts = assessment.labels, assessment.confusion
+    pairs = [
+        (n, row, column) for row, line in enumerate(counts) for column, n in enumerate(line) if n and row != column
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    return [
+        Confusion(
+            shown(labels[row], limit=80), shown(labels[column], limit=80), count(n), percent(n / sum(counts[row]))
+        )
+        for n, row, column in pairs[:limit]
+    ]
+
+
+def method_rows(assessments: Sequence[Assessment], names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return annotator, metric and method of every estimate in the report, equal methods told once."""
+    rows: list[tuple[str, str, str]] = []
+    for one, name in zip(assessments, names, strict=True):
+        by_method: dict[str, list[str]] = {}
+        coverage = {"coverage": one.coverage} if one.coverage else {}
+        for metric, estimate in {**coverage, **one.metrics}.items():
+            by_method.setdefault(estimate.method, []).append(metric_title(metric))
+        rows += [(name, ", ".join(metrics), shown(method).text) for method, metrics in by_method.items()]
+    return rows
+
+
+def _label_row(label: str, gold: int, figures: Mapping[str, Estimate]) -> LabelRow:
+    cells = [cell(name, figures[name]) if name in figures else None for name in ("precision", "recall", "f1")]
+    return LabelRow(shown(label, limit=80), count(gold), *cells)
+
+
+def _f1(figures: Mapping[str, Estimate]) -> float:
+    return figures["f1"].value if "f1" in figures else math.inf
+
+
+def _drawable(estimate: Estimate) -> bool:
+    return -1 <= estimate.low <= estimate.value <= estimate.high <= 1
+
+
+def _wording(name: str) -> Wording:
+    known = _WORDINGS.get(_ALIASES.get(name, name))
+    return known or Wording(one_line(name.replace("_", " ")).capitalize(), "", plotted=False)

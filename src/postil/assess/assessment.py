@@ -1,0 +1,143 @@
+"""How good one annotator's annotations are, measured against gold (survey 2.30)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from postil.assess.calibration import calibration
+from postil.assess.classification import bounds, hierarchy, label_metrics, per_label
+from postil.assess.confusion import Confusion
+from postil.assess.intervals import Measured, Resampling, share
+from postil.assess.matching import Matched
+from postil.assess.ratings import nearest, order_metrics, rating_metrics
+from postil.tasks import Task
+from postil.types import Answer, Assessment, Outcome
+
+__all__ = ["assess"]
+
+_FEW = 30
+_NAMED = 5
+
+
+def assess(
+    task: Task,
+    *,
+    annotator: str,
+    outcomes: Mapping[str, Outcome],
+    gold: Mapping[str, Answer],
+    records: int,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    replicates: int = 2000,
+) -> Assessment:
+    """Return every figure that the scale of a task has, each with its interval.
+
+    `outcomes` maps the ids of records to their outcomes: a record without one is pending. `gold` maps the ids of the
+    records that may be used for measuring to their answers. Without gold, accuracy is unknown and there is no figure.
+
+    Raises:
+        GoldError: an answer in gold is outside the task.
+        DataError: an annotation is.
+        MissingExtraError: scipy is not installed.
+    """
+    resampling = Resampling(rng, level, replicates)
+    if not gold:
+        notes = ("no gold: accuracy unknown",)
+        return Assessment(task.name, task.kind, annotator, records, gold=0, coverage=None, notes=notes)
+    matched = Matched.of(task, outcomes, gold)
+    how = "share of gold records with an annotation"
+    coverage = share(len(matched.records), len(gold), level=level, how=how)
+    empty = Assessment(
+        task.name, task.kind, annotator, records, len(gold), coverage, notes=_about_records(matched, len(gold))
+    )
+    return _measured(task, matched, empty, resampling) if matched.records else empty
+
+
+def _measured(task: Task, matched: Matched, empty: Assessment, resampling: Resampling) -> Assessment:
+    """Fill in what can be measured where gold records have annotations."""
+    confusion, names = _confusion(task, matched), _names(task)
+    if task.scale == "interval" or confusion is None:
+        figures = _of_ratings(task, matched, confusion, resampling)
+        right = nearest(*_numbers(matched), points=_points(task))
+    else:
+        figures = _of_labels(task, confusion, empty.gold, resampling)
+        right = np.array([matched.given[one] == matched.gold[one] for one in matched.records])
+    sure = calibration(
+        [matched.annotations[one] for one in matched.records],
+        right=right,
+        gold=[names[value] for value in matched.gold_values(matched.records)] if confusion else None,
+        resampling=resampling,
+    )
+    measured = figures + sure.measured
+    return replace(
+        empty,
+        metrics=measured.estimates,
+        per_label={} if confusion is None or task.scale == "interval" else per_label(confusion, level=resampling.level),
+        labels=confusion.labels if confusion else (),
+        confusion=tuple(tuple(map(int, row)) for row in confusion.counts) if confusion else (),
+        reliability=sure.reliability,
+        notes=(*empty.notes, *measured.notes),
+    )
+
+
+def _of_labels(task: Task, confusion: Confusion, gold: int, resampling: Resampling) -> Measured:
+    measured = label_metrics(confusion, resampling=resampling)
+    measured += bounds(confusion, gold=gold, level=resampling.level)
+    if task.scale == "ordinal":
+        measured += order_metrics(confusion, resampling=resampling)
+    if task.scale == "hierarchical":
+        separator = getattr(task, "separator", None) or "/"
+        measured += hierarchy(confusion, separator=separator, resampling=resampling)
+    return measured + Measured(notes=_without_gold(confusion))
+
+
+def _of_ratings(task: Task, matched: Matched, confusion: Confusion | None, resampling: Resampling) -> Measured:
+    gold, given = _numbers(matched)
+    return rating_metrics(gold, given, points=_points(task), confusion=confusion, resampling=resampling)
+
+
+def _confusion(task: Task, matched: Matched) -> Confusion | None:
+    """Return the confusion; `None` where ratings lie between the points of their scale."""
+    name = _names(task)
+    gold, given = matched.gold_values(matched.records), matched.values(matched.records)
+    if not {*gold, *given} <= name.keys():
+        return None
+    return Confusion.of(task.labels, gold=[name[value] for value in gold], given=[name[value] for value in given])
+
+
+def _names(task: Task) -> dict[str | float, str]:
+    """Return the label of each value; on an interval scale the label is the point as text."""
+    return {float(label) if task.scale == "interval" else label: label for label in task.labels}
+
+
+def _points(task: Task) -> list[float]:
+    return [float(label) for label in task.labels]
+
+
+def _numbers(matched: Matched) -> tuple[list[float], list[float]]:
+    records = matched.records
+    return [float(value) for value in matched.gold_values(records)], [float(value) for value in matched.values(records)]
+
+
+def _about_records(matched: Matched, gold: int) -> tuple[str, ...]:
+    """Return what a reader must know of the records that were and were not measured."""
+    notes: list[str] = []
+    annotated = len(matched.records)
+    if missing := gold - annotated:
+        ends = ", ".join(f"{matched.without[end]:,} {end}" for end in sorted(matched.without))
+        notes.append(f"{missing:,} of {gold:,} gold records have no annotation: {ends}")
+    if not annotated:
+        notes.append("no gold record has an annotation: accuracy unknown")
+    elif annotated < _FEW:
+        notes.append(f"only {annotated:,} gold records have an annotation: the intervals are wide")
+    return tuple(notes)
+
+
+def _without_gold(confusion: Confusion) -> tuple[str, ...]:
+    absent = [confusion.labels[at] for at in np.flatnonzero(confusion.counts.sum(axis=1) == 0)]
+    if not absent:
+        return ()
+    named = ", ".join(f"{label[:40]!r}" for label in absent[:_NAMED]) + (", …" if len(absent) > _NAMED else "")
+    where = f"{len(absent):,} of {len(confusion.labels):,} labels occur in no annotated gold record"
+    return (f"{where}, recall is undefined for them: {named}",)

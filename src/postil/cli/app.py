@@ -1,0 +1,283 @@
+"""The verbs. Each reads its arguments, calls one method of `Project` and shows what it returns."""
+
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from postil._version import __version__
+from postil.cli.terminal import Terminal
+
+app = typer.Typer(
+    name="postil",
+    help="Labels from language models that you can defend.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+ProjectDir = Annotated[Path, typer.Option("--project", help="Folder of the project.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+AnnotatorName = Annotated[
+    str | None, typer.Option("--annotator", help="Which annotator; the first of postil.toml without it.")
+]
+HERE = Path()
+
+
+def main() -> None:
+    """Run the command line; exit codes are those of `docs/first-steps.md`."""
+    from postil.errors import PostilError  # noqa: PLC0415 - `--help` should not wait for it
+
+    try:
+        code = app(standalone_mode=False)
+    except PostilError as error:
+        Terminal(as_json=True).say(f"postil: {error}", style="red")
+        code = error.exit_code
+    except typer.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does: nothing more to say, and nowhere to say it.
+        with suppress(OSError):
+            sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]
+        code = 0
+    except Exception as error:
+        code = _usage_error(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_error(error: Exception) -> int:
+    """Show an error of the command line's own; anything else is a defect and goes on up."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", 2))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"postil {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which one.")
+    ] = False,
+) -> None:
+    """Labels from language models that you can defend."""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put the project.")] = Path("postil-demo"),
+    json: Json = False,
+) -> None:
+    """The whole loop on shipped real data with the embedded model; no key, no network."""
+    from postil.cli.demo import run_demo  # noqa: PLC0415
+
+    run_demo(folder, Terminal(as_json=json))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    items: Annotated[Path | None, typer.Option(help="Records: jsonl, csv, tsv, json or parquet.")] = None,
+    kind: Annotated[str, typer.Option(help="classification or rating.")] = "classification",
+    labels: Annotated[str | None, typer.Option(help="Labels, separated by commas; else those of the gold.")] = None,
+    text: Annotated[str | None, typer.Option(help="The field that is shown.")] = None,
+    gold: Annotated[str | None, typer.Option(help="The field, or the file, with human answers.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="The question, in your words.")] = None,
+    id_field: Annotated[str | None, typer.Option("--id", help="The field with the id.")] = None,
+    scale: Annotated[str, typer.Option(help="For a rating: lowest and highest point.")] = "1-5",
+    engine: Annotated[str, typer.Option(help='"local", "local:PATH.gguf" or "openai".')] = "local",
+    base_url: Annotated[str | None, typer.Option(help="For openai: where the server is.")] = None,
+    model: Annotated[str | None, typer.Option(help="For openai: the model's name.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="The variable that holds the key; never the key.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Demonstrations in a prompt.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a project: postil.toml and its journal. Asks when it is a terminal, never when it is not."""
+    from postil.cli.init import Wanted, make_project  # noqa: PLC0415
+
+    wanted = Wanted(
+        items, kind, labels, text, gold, instruction, id_field, scale, engine, base_url, model, api_key_env, shots
+    )
+    make_project(folder, wanted, Terminal(as_json=json))
+
+
+@app.command()
+def plan(
+    annotator: AnnotatorName = None,
+    probe: Annotated[int, typer.Option(min=0, help="Label this many records first, to measure pace and cost.")] = 0,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """What a run would cost, take and reach; spends nothing without --probe."""
+    from postil.cli import shown  # noqa: PLC0415
+
+    with _open(project) as opened:
+        shown.plan(Terminal(as_json=json), opened.plan(annotator, probe=probe))
+
+
+@app.command()
+def preview(
+    annotator: AnnotatorName = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many records.")] = 5,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """A few records first: the exact prompt, the reply, the answer. Their replies are kept."""
+    from postil.cli import shown  # noqa: PLC0415
+
+    with _open(project) as opened:
+        shown.previews(Terminal(as_json=json), opened.preview(annotator, n=n), opened.task)
+
+
+@app.command()
+def annotate(
+    annotator: AnnotatorName = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="At most this many records.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0, help="Dollars, instead of [budget] usd.")] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Label the records that have no outcome yet, or go on where it stopped."""
+    from postil.cli import shown  # noqa: PLC0415
+    from postil.cli.words import progress_line  # noqa: PLC0415
+
+    terminal = Terminal(as_json=json)
+    with _open(project) as opened:
+        budget = opened.settings.budget.budget()
+        if budget_usd is not None:
+            budget = replace(budget, usd=budget_usd)
+        result = opened.annotate(
+            annotator,
+            limit=limit,
+            budget=budget,
+            on_progress=lambda progress: terminal.progress(progress_line(progress)),
+            on_start=_stop_on_signal(terminal),
+        )
+    terminal.progress("", last=True)
+    raise typer.Exit(shown.annotated(terminal, result, limited=limit is not None))
+
+
+def _stop_on_signal(terminal: Terminal) -> Callable[[Any], None]:
+    """Return what makes the first Ctrl-C let requests in flight end, and the second stop at once."""
+
+    def start(runner: Any) -> None:
+        def first(*_: object) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            terminal.note("\nstopping: requests in flight may end; Ctrl-C again stops at once")
+            runner.interrupt()
+
+        signal.signal(signal.SIGINT, first)
+        signal.signal(signal.SIGTERM, first)
+
+    return start
+
+
+@app.command()
+def status(annotator: AnnotatorName = None, project: ProjectDir = HERE, json: Json = False) -> None:
+    """Records by state, money, gold roles, open intents."""
+    from postil.cli import shown  # noqa: PLC0415
+
+    with _open(project) as opened:
+        shown.status(Terminal(as_json=json), opened.status(annotator))
+
+
+@app.command()
+def assess(
+    annotator: AnnotatorName = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report too.")] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Every figure that the task's kind has, with intervals."""
+    from postil.cli import shown  # noqa: PLC0415
+
+    terminal = Terminal(as_json=json)
+    with _open(project) as opened:
+        shown.assessment(terminal, opened.assess(annotator))
+        if report is not None:
+            terminal.note(opened.report(report, annotator))
+            terminal.note(f"report: {report}")
+
+
+@app.command()
+def learn(
+    what: Annotated[str, typer.Argument(metavar="student")],
+    annotator: AnnotatorName = None,
+    name: Annotated[str | None, typer.Option(help="Folder under students/; the teacher's name without it.")] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """What the labels are for: train a student and measure it beside its teacher."""
+    from postil.cli import shown  # noqa: PLC0415
+
+    with _open(project) as opened:
+        shown.learned(Terminal(as_json=json), opened.learn(what, annotator, name=name))
+
+
+@app.command(name="import")
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="PATH")],
+    annotator: Annotated[str, typer.Option("--annotator", help="Whose annotations these are.")],
+    format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv, json, parquet.")] = None,  # noqa: A002
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Annotations made elsewhere, under a name of their own."""
+    terminal = Terminal(as_json=json)
+    with _open(project) as opened:
+        added = opened.import_(path, annotator=annotator, format=format)
+    terminal.say(f"{added} annotations of {annotator!r} imported") if not json else None
+    terminal.result({"annotator": annotator, "imported": added})
+
+
+@app.command()
+def export(
+    path: Annotated[str, typer.Argument(metavar="PATH", help='A file, or "-" for stdout.')],
+    format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv, json, parquet.")] = None,  # noqa: A002
+    annotator: AnnotatorName = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """One line a record: fields, outcome, answer, confidence, and where it came from."""
+    terminal = Terminal(as_json=json)
+    with _open(project) as opened:
+        written = opened.export(path, annotator, format=format)
+    terminal.note(f"{written} records exported to {path}")
+    if path != "-":
+        terminal.result({"path": path, "records": written})
+
+
+@app.command()
+def verify(project: ProjectDir = HERE, json: Json = False) -> None:
+    """Derive every label and cost again from the journal, offline."""
+    terminal = Terminal(as_json=json)
+    with _open(project) as opened:
+        found = opened.verify()
+    if not json:
+        for what, times in found.checked.items():
+            terminal.say(f"{times:>9,}  {what}")
+        for problem in found.problems:
+            terminal.say(problem, style="red")
+        terminal.say("all right" if found.ok else f"{len(found.problems)} problems")
+    terminal.result(found.to_json())
+    raise typer.Exit(0 if found.ok else 1)
+
+
+def _open(folder: Path) -> Any:
+    from postil.project import Project  # noqa: PLC0415 - `--help` should not wait for it
+
+    return Project(folder)

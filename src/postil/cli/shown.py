@@ -1,0 +1,150 @@
+"""What each verb shows: a few lines and tables for people, one JSON object for programs."""
+
+from typing import Any, Final
+
+from postil.cli.terminal import Terminal
+from postil.cli.words import count, dollars, duration, failures, interval
+from postil.project.output import assessment_json
+from postil.project.running import AnnotateResult, Plan, Preview
+from postil.tasks import Task
+from postil.types import Abstention, Annotation, Assessment, Failure
+
+OK: Final = 0
+FELL_SHORT: Final = 1
+STOPPED: Final = 3
+INTERRUPTED: Final = 130
+
+
+def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> int:
+    """Show how a run ended and return the exit code."""
+    if not terminal.as_json:
+        terminal.say(
+            f"{count(result.labelled)} of {count(result.records)} records labelled; "
+            f"{count(result.abstained)} abstained, {count(result.failed)} failed, {count(result.pending)} pending"
+        )
+        if result.failures:
+            terminal.say(f"failures: {failures(result.failures)}", style="yellow")
+        terminal.say(
+            f"{count(result.requests)} requests ({count(result.resent)} resent), "
+            f"{count(result.input_tokens)} tokens in ({count(result.cached_tokens)} cached), "
+            f"{count(result.output_tokens)} out, {dollars(result.usd)}, {duration(result.seconds)}"
+        )
+    if result.stopped:
+        terminal.note(f"stopped: {result.stopped}; run the same command again to go on")
+    if result.error is not None:
+        terminal.note(str(result.error))
+    terminal.result(result.to_json())
+    if result.stopped == "interrupted":
+        return INTERRUPTED
+    if result.stopped:
+        return STOPPED
+    return FELL_SHORT if result.failed or (result.pending and not limited) else OK
+
+
+def plan(terminal: Terminal, ahead: Plan) -> None:
+    """Show what is ahead."""
+    terminal.result(ahead.to_json())
+    if terminal.as_json:
+        return
+    terminal.say(f"annotator {ahead.annotator}: {count(ahead.pending)} of {count(ahead.records)} records to label")
+    each = ahead.prompt_tokens
+    if each is not None:
+        terminal.say(f"prompts     {each.value:.0f} tokens each ({each.low:.0f} to {each.high:.0f}, n = {each.n})")
+    terminal.say(f"tokens      {count(ahead.input_tokens)} in, at most {count(ahead.output_tokens)} out")
+    dated = f" (prices of {ahead.price_date})" if ahead.price_date else ""
+    terminal.say(f"cost        {dollars(ahead.usd)}{dated if ahead.usd is not None else ''}")
+    unknown = "" if ahead.seconds is not None else "; --probe 20 measures it"
+    terminal.say(f"time        {duration(ahead.seconds)}{unknown}")
+    reached = ahead.accuracy
+    terminal.say(
+        f"quality     {f'{interval(reached)} (n = {reached.n})' if reached else 'unknown: no gold labelled yet'}"
+    )
+    if ahead.unusable:
+        terminal.say(f"{ahead.unusable} of the records looked at cannot be asked about", style="yellow")
+
+
+def previews(terminal: Terminal, seen: list[Preview], task: Task) -> None:
+    """Show prompts, replies and answers."""
+    terminal.result({"previews": [each.to_json() for each in seen]})
+    if terminal.as_json:
+        return
+    for each in seen:
+        terminal.say(f"── record {each.record.id}", style="bold")
+        for message in each.messages:
+            terminal.say(f"[{message.role}]", style="cyan")
+            terminal.say(message.content)
+        terminal.say(f"→ {_in_words(each, task)}", style="green")
+        terminal.say("")
+
+
+def _in_words(each: Preview, task: Task) -> str:
+    outcome = each.outcome
+    match outcome:
+        case Annotation():
+            confidence = f", confidence {outcome.confidence.value:.3f}" if outcome.confidence else ""
+            return f"{task.describe(outcome.answer)}{confidence} (reply: {each.reply!r})"
+        case Abstention():
+            return f"abstained: {outcome.reason}"
+        case Failure():
+            return f"failed, {outcome.failure_class}: {outcome.message}"
+
+
+def status(terminal: Terminal, state: dict[str, Any]) -> None:
+    """Show where a project is."""
+    terminal.result(state)
+    if terminal.as_json:
+        return
+    if state["annotator"]:
+        terminal.say(f"annotator {state['annotator']}")
+    for key in ("records", "labelled", "abstained", "failed", "pending", "open_intents"):
+        terminal.say(f"{key.replace('_', ' '):<13}{count(state[key]):>10}")
+    if state["failures"]:
+        terminal.say(f"failures: {failures(state['failures'])}", style="yellow")
+    terminal.say(f"{'spent':<13}{dollars(state['usd']):>10}")
+    roles = ", ".join(f"{number} {role}" for role, number in sorted(state["gold"].items()))
+    terminal.say(f"gold: {roles or 'none'}")
+
+
+def assessment(terminal: Terminal, found: Assessment) -> None:
+    """Show every figure of one annotator."""
+    terminal.result(assessment_json(found))
+    if not terminal.as_json:
+        assessments(terminal, [found])
+
+
+def assessments(terminal: Terminal, found: list[Assessment]) -> None:
+    """Show the figures of annotators measured on the same gold, side by side."""
+    first = found[0]
+    if first.coverage is not None:
+        terminal.say(f"{first.task}: measured on {count(first.gold)} gold records never shown in a prompt")
+    names = list(dict.fromkeys(name for one in found for name in one.metrics))
+    if names:
+        columns = {"metric": "left"} | {f"{one.annotator} (95 % interval)": "left" for one in found} | {"n": "right"}
+        rows = [
+            (
+                name,
+                *(interval(one.metrics[name]) if name in one.metrics else "–" for one in found),
+                str(next(one.metrics[name].n for one in found if name in one.metrics)),
+            )
+            for name in names
+        ]
+        terminal.table("", columns, rows)
+    for note in dict.fromkeys(note for one in found for note in one.notes):
+        terminal.say(f"note: {note}", style="yellow")
+
+
+def learned(terminal: Terminal, result: Any) -> None:
+    """Show a student beside its teacher."""
+    terminal.result(result.to_json())
+    if terminal.as_json:
+        return
+    terminal.say(
+        f"student saved in {result.path}: learned from {count(result.trained_on)} annotations of "
+        f"{result.teacher} and {count(result.gold_used)} gold demonstrations"
+    )
+    assessments(terminal, [result.teacher_assessment, result.student_assessment])
+    if result.difference is not None:
+        terminal.say(f"student minus {result.teacher}, accuracy, paired: {interval(result.difference)}")
+    for note in result.notes:
+        terminal.say(f"note: {note}", style="yellow")
+    terminal.say(f'use it: engine = "student:{result.path.name and "students/" + result.path.name}"')

@@ -1,0 +1,1 @@
+"""Engines: one request in, one completion out, foreign errors translated."""

@@ -1,0 +1,44 @@
+"""Files of records, gold and annotations, in and out. `FORMATS` lists the formats; each is one file here.
+
+Reading streams and says where: every record comes with its place, every error names file and line. Nothing is inferred
+(a cell "NA" is the text "NA"), nothing is skipped but blank lines. Writing replaces a whole file or leaves it alone.
+"""
+
+from postil.formats.annotations import LocatedOutcome, export_row, flat_row, read_annotations
+from postil.formats.delimited import ESCAPED, write_csv, write_tsv
+from postil.formats.format import STDOUT, Format, Row, Source
+from postil.formats.gold import Gold, gold_answer, read_gold
+from postil.formats.jsonl import write_jsonl
+from postil.formats.known import FORMATS, format_of
+from postil.formats.parquet import write_parquet
+from postil.formats.records import ID, Located, Unique, differing_records, read_records, read_rows
+from postil.formats.replacing import output, replacing
+
+__all__ = [
+    "ESCAPED",
+    "FORMATS",
+    "ID",
+    "STDOUT",
+    "Format",
+    "Gold",
+    "Located",
+    "LocatedOutcome",
+    "Row",
+    "Source",
+    "Unique",
+    "differing_records",
+    "export_row",
+    "flat_row",
+    "format_of",
+    "gold_answer",
+    "output",
+    "read_annotations",
+    "read_gold",
+    "read_records",
+    "read_rows",
+    "replacing",
+    "write_csv",
+    "write_jsonl",
+    "write_parquet",
+    "write_tsv",
+]

@@ -1,0 +1,138 @@
+"""Outcomes and gold handed to `assess` as plain values, and the report made of what it returns."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from postil._version import __version__
+from postil.assess.assessment import assess
+from postil.assess.report import Doubtful, Expense, OutcomeCounts, Question, Report
+from postil.errors import RecordRejected
+from postil.project.importing import measuring_gold
+from postil.project.running import tally
+from postil.store import Journal
+from postil.store.journal import now
+from postil.tasks import Task
+from postil.tasks.shown import Shown
+from postil.types import Annotation, Assessment, Confidence, Outcome
+
+_MOST_DOUBTFUL: Final = 20
+
+# Intervals by bootstrap are the same for the same data, whenever they are made.
+_SEED: Final = 20240221
+
+
+def assess_annotator(journal: Journal, task: Task, annotator: str, *, name: str) -> Assessment:
+    """Return how good an annotator's annotations are, on gold that was never shown in a prompt."""
+    gold = measuring_gold(journal)
+    outcomes = {s.outcome.record: s.outcome for s in journal.outcomes(annotator) if s.outcome.record in gold}
+    return assess(
+        task,
+        annotator=name,
+        outcomes=outcomes,
+        gold=gold,
+        records=journal.count_records(),
+        rng=np.random.default_rng(_SEED),
+    )
+
+
+def build_report(
+    journal: Journal,
+    task: Task,
+    annotator: str,
+    *,
+    name: str,
+    assessments: Sequence[Assessment],
+    price_date: str | None,
+    provenance: Sequence[tuple[str, str]],
+) -> Report:
+    """Return everything that the report of an annotator shows."""
+    counts, spending = tally(journal, annotator), journal.spending(annotator=annotator)
+    seen = _Seen(journal, task)
+    for stored in journal.outcomes(annotator):
+        seen.add(stored.outcome)
+    return Report(
+        title=task.name,
+        question=Question(task.name, task.kind, task.instruction, task.labels),
+        outcomes=OutcomeCounts(
+            counts.records, counts.labelled, counts.abstained, counts.failed, counts.pending, counts.failures
+        ),
+        expense=Expense(
+            usd=spending.usd,
+            price_date=price_date,
+            input_tokens=spending.input_tokens,
+            output_tokens=spending.output_tokens,
+            cached_tokens=spending.cached_tokens,
+            requests=spending.requests,
+            resent=spending.resent,
+            seconds=journal.seconds_run(annotator),
+        ),
+        generated_at=now(),
+        version=__version__,
+        assessments=tuple(assessments),
+        distribution=seen.distribution(),
+        confidences=tuple(seen.confidences),
+        doubtful=seen.doubtful(),
+        provenance=tuple(provenance),
+        names={assessment.annotator: assessment.annotator for assessment in assessments} | {annotator: name},
+    )
+
+
+class _Seen:
+    """What a report needs of all annotations, gathered in one pass that keeps only the most doubtful."""
+
+    def __init__(self, journal: Journal, task: Task) -> None:
+        self._journal = journal
+        self._task = task
+        self._gold = journal.gold()
+        self._labels: Counter[str] = Counter()
+        self._least: list[tuple[float, Annotation]] = []
+        self.confidences: list[Confidence] = []
+
+    def add(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Annotation):
+            return
+        self._labels[self._task.describe(outcome.answer)] += 1
+        if outcome.confidence is not None:
+            self.confidences.append(outcome.confidence)
+            self._least.append((outcome.confidence.value, outcome))
+            if len(self._least) > 50 * _MOST_DOUBTFUL:
+                self._cut()
+
+    def _cut(self) -> None:
+        self._least.sort(key=lambda pair: (pair[0], pair[1].record))
+        del self._least[_MOST_DOUBTFUL:]
+
+    def distribution(self) -> Mapping[str, int]:
+        order = {label: i for i, label in enumerate(self._task.labels)}
+        return dict(sorted(self._labels.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+    def doubtful(self) -> tuple[Doubtful, ...]:
+        self._cut()
+        return tuple(self._described(confidence, annotation) for confidence, annotation in self._least)
+
+    def _described(self, confidence: float, annotation: Annotation) -> Doubtful:
+        [record] = self._journal.some_records([annotation.record])
+        try:
+            text = Shown.parse(self._task.show).render(record)
+        except RecordRejected:
+            text = ""
+        gold = self._gold.get(record.id)
+        return Doubtful(
+            id=record.id,
+            text=text,
+            answer=self._task.describe(annotation.answer),
+            reason=_doubt(annotation),
+            confidence=confidence,
+            gold=None if gold is None else self._task.describe(gold),
+        )
+
+
+def _doubt(annotation: Annotation) -> str:
+    odds = sorted((annotation.probabilities or {}).items(), key=lambda pair: -pair[1])
+    if len(odds) < 2:
+        return "low confidence"
+    (first, p), (second, q) = odds[:2]
+    return f"{first} {p:.2f} against {second} {q:.2f}"
