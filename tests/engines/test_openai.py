@@ -277,6 +277,21 @@ def test_one_engine_serves_one_event_loop_after_another(fake_server: FakeServer)
     assert [asyncio.run(ask()) for _ in range(2)] == ["ok", "ok"]
 
 
+def test_two_event_loops_share_one_engine(fake_server: FakeServer) -> None:
+    engine = OpenAIEngine(base_url=fake_server.base_url, model="tiny")
+
+    async def ask() -> str:
+        return (await engine.complete(Request(ASK, 7))).text
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        assert [first.run(ask()), second.run(ask()), first.run(ask()), second.run(ask())] == ["ok"] * 4
+        assert fake_server.connections == 2
+        first.run(engine.aclose())
+        assert second.run(ask()) == "ok"
+        assert fake_server.connections == 2
+        second.run(engine.aclose())
+
+
 def test_making_an_engine_opens_nothing_and_needs_no_event_loop() -> None:
     engine = OpenAIEngine(base_url="https://models.example/v1", model="tiny", api_key=KEY)
     assert isinstance(engine, Engine)

@@ -237,30 +237,30 @@ async def test_a_prompt_that_the_provider_filters_is_a_withheld_reply_not_an_err
     assert completion.usage.input_tokens > 0
 
 
-FAULTS: dict[Fault, type[EngineError]] = {
-    "hang": AttemptTimedOut,
-    "stall": AttemptTimedOut,
-    "drip": AttemptTimedOut,
-    "reset": ConnectionLost,
-    "reset_after_headers": ConnectionLost,
-    "close": ConnectionLost,
-    "cut_chunks": ConnectionLost,
-    "cut_length": ConnectionLost,
-    "bad_gzip": ServerFault,
-    "cut_gzip": ServerFault,
-    "bomb": ServerFault,
-    "huge": ServerFault,
-    "not_http": ServerFault,
+FAULTS: dict[Fault, tuple[type[EngineError], str]] = {
+    "hang": (AttemptTimedOut, "within 0.5 seconds"),
+    "stall": (AttemptTimedOut, "within 0.5 seconds"),
+    "drip": (AttemptTimedOut, "within 0.5 seconds"),
+    "reset": (ConnectionLost, "reset by peer"),
+    "reset_after_headers": (ConnectionLost, "before the reply was whole"),
+    "close": (ConnectionLost, "disconnected"),
+    "cut_chunks": (ConnectionLost, "before the reply was whole"),
+    "cut_length": (ConnectionLost, "before the reply was whole"),
+    "bad_gzip": (ServerFault, "cannot be unpacked"),
+    "cut_gzip": (ServerFault, "is not JSON"),
+    "bomb": (ServerFault, "is longer than 10000000 bytes"),
+    "huge": (ServerFault, "is longer than 10000000 bytes"),
+    "not_http": (ServerFault, "does not answer in HTTP"),
 }
 
 
-@pytest.mark.parametrize(("fault", "expected"), FAULTS.items())
-async def test_every_way_to_break_a_reply_has_its_own_class(
-    fake_server: FakeServer, fault: Fault, expected: type[EngineError]
-) -> None:
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_way_to_break_a_reply_has_its_own_class(fake_server: FakeServer, fault: Fault) -> None:
+    expected, words = FAULTS[fault]
     seconds = 0.5 if expected is AttemptTimedOut else 20.0
     error = await failure(Reply("A", fault=fault), fake_server, attempt_seconds=seconds)
     assert type(error) is expected, error
+    assert words in str(error)
     assert error.retryable
     assert fake_server.base_url in str(error)
     # Sent once, whatever happened: there is one layer of retries, and it is not here (R9).

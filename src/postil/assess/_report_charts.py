@@ -198,8 +198,8 @@ def _extent(names: Sequence[str], slanted: bool) -> dict[str, float]:
 def _svg(chart: Any, caption: Caption) -> str:
     """Return a chart as an SVG element under its own title and description.
 
-    The charts use nothing that the renderer gives an id to (clipping, rounded bars, gradients): ids would collide in the
-    page, and its counter would make equal reports differ.
+    The charts use nothing that the renderer gives an id to (clipping, rounded bars, gradients): ids would collide in
+    the page, and its counter would make equal reports differ.
     """
     try:
         import vl_convert  # noqa: PLC0415  # heavy, and optional

@@ -38,6 +38,19 @@ class Wording:
 
 _WORDINGS: Mapping[str, Wording] = {
     "accuracy": Wording("Accuracy", "share of labels equal to gold", as_percent=True),
+    "accuracy_all": Wording(
+        "Accuracy, missing counted wrong", "records without an answer count as wrong", as_percent=True, plotted=False
+    ),
+    "accuracy_lower_bound": Wording(
+        "Accuracy, at least", "if every missing answer were wrong", as_percent=True, plotted=False
+    ),
+    "accuracy_upper_bound": Wording(
+        "Accuracy, at most", "if every missing answer were right", as_percent=True, plotted=False
+    ),
+    "majority_baseline": Wording(
+        "Always the commonest label", "accuracy without reading any text", as_percent=True, plotted=False
+    ),
+    "exact_agreement": Wording("On gold’s nearest point", "no point of the scale is nearer to gold", as_percent=True),
     "within_one": Wording("Within one step", "share of answers at most one step from gold", as_percent=True),
     "balanced_accuracy": Wording("Balanced accuracy", "mean recall over the labels", as_percent=True),
     "macro_f1": Wording("Macro-F1", "mean of the labels’ F1: rare labels count as much as frequent ones"),
@@ -51,9 +64,12 @@ _WORDINGS: Mapping[str, Wording] = {
     "spearman": Wording("Spearman’s ρ", "rank correlation with gold"),
     "pearson": Wording("Pearson’s r", "linear correlation with gold"),
     "kendall_tau": Wording("Kendall’s τ", "order kept between pairs"),
+    "hierarchical_f1": Wording("Hierarchical F1", "F1 over labels and their ancestors"),
+    "auroc": Wording("AUROC of confidence", "how well confidence tells right from wrong; 0.5 is chance", plotted=False),
     "ece": Wording("Calibration error", "mean gap between confidence and how often right; 0 is best", plotted=False),
     "brier": Wording("Brier score", "mean squared error of the probabilities; 0 is best", plotted=False),
     "log_loss": Wording("Log loss", "mean surprise at gold; 0 is best", plotted=False),
+    "mean_absolute_error": Wording("Mean error in ranks", "mean number of ranks from gold; 0 is best", plotted=False),
     "mae": Wording("Mean absolute error", "mean distance from gold; 0 is best", plotted=False),
     "rmse": Wording("Root mean squared error", "distance from gold, large errors weigh more; 0 is best", plotted=False),
 }
@@ -62,7 +78,6 @@ _ALIASES = {
     "cohens_kappa": "cohen_kappa",
     "expected_calibration_error": "ece",
     "brier_score": "brier",
-    "mean_absolute_error": "mae",
     "root_mean_squared_error": "rmse",
     "mcc": "matthews",
 }

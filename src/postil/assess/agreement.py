@@ -8,6 +8,7 @@ import numpy as np
 from postil.assess.confusion import Confusion
 from postil.assess.intervals import Array, Measured, Metric, Resampling, Statistic, bootstrap
 from postil.errors import DataError
+from postil.tasks.reading import clip
 from postil.types import Estimate
 
 __all__ = ["cohen_kappa", "kappa_of", "krippendorff_alpha"]
@@ -80,11 +81,11 @@ def _values(units: Sequence[Sequence[str | float]], scale: str, labels: Sequence
     found = {value for unit in units for value in unit}
     if scale == "interval":
         if strange := sorted(value for value in found if isinstance(value, str)):
-            raise DataError(f"expected numbers on an interval scale, got {strange[0]!r}")
+            raise DataError(f"expected numbers on an interval scale, got {clip(repr(strange[0]))}")
         return sorted(found, key=float)
     if scale == "ordinal":
         if strange := sorted(found - set(labels), key=str):
-            raise DataError(f"expected one of {list(labels)!r}, got {strange[0]!r}")
+            raise DataError(f"expected one of {clip(repr(list(labels)))}, got {clip(repr(strange[0]))}")
         return [label for label in labels if label in found]
     return sorted(found, key=str)
 

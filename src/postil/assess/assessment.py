@@ -12,6 +12,7 @@ from postil.assess.intervals import Measured, Resampling, share
 from postil.assess.matching import Matched
 from postil.assess.ratings import nearest, order_metrics, rating_metrics
 from postil.tasks import Task
+from postil.tasks.reading import clip
 from postil.types import Answer, Assessment, Outcome
 
 __all__ = ["assess"]
@@ -138,6 +139,6 @@ def _without_gold(confusion: Confusion) -> tuple[str, ...]:
     absent = [confusion.labels[at] for at in np.flatnonzero(confusion.counts.sum(axis=1) == 0)]
     if not absent:
         return ()
-    named = ", ".join(f"{label[:40]!r}" for label in absent[:_NAMED]) + (", …" if len(absent) > _NAMED else "")
+    named = ", ".join(f"{clip(label, 40)!r}" for label in absent[:_NAMED]) + (", …" if len(absent) > _NAMED else "")
     where = f"{len(absent):,} of {len(confusion.labels):,} labels occur in no annotated gold record"
     return (f"{where}, recall is undefined for them: {named}",)

@@ -8,6 +8,7 @@ import numpy as np
 from postil.assess.agreement import kappa_of
 from postil.assess.confusion import Confusion
 from postil.assess.intervals import Array, Measured, Metric, Resampling, bootstrap, clopper_pearson, share
+from postil.tasks.reading import clip
 from postil.types import Estimate
 
 __all__ = ["bounds", "hierarchy", "label_metrics", "per_label"]
@@ -140,14 +141,14 @@ def _of_one_label(metrics: list[Metric], seen: Confusion, drawn: Measured, level
     """Return the F1 means where all is one label: its own F1, whose interval is exact and has a width."""
     only = per_label(seen, level=level)[seen.labels[0]]["f1"]
     estimates = {metric.name: only for metric in metrics}
-    kept = (f"only the label {seen.labels[0]!r} occurs, in gold and as answer: macro_f1 is its F1",)
+    kept = (f"only the label {clip(seen.labels[0], 40)!r} occurs, in gold and as answer: macro_f1 is its F1",)
     return Measured(estimates, (*(note for note in drawn.notes if "cohen_kappa" in note), *kept))
 
 
 def _baseline(confusion: Confusion, level: float) -> Estimate:
     gold = confusion.counts.sum(axis=1)
     most = int(gold.argmax())
-    how = f"accuracy of answering always {confusion.labels[most]!r}, the most frequent gold label"
+    how = f"accuracy of answering always {clip(confusion.labels[most], 40)!r}, the most frequent gold label"
     return share(int(gold[most]), confusion.n, level=level, how=how)
 
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from postil.errors import DataError, GoldError, InputError
 from postil.tasks import Task
+from postil.tasks.reading import clip
 from postil.types import Abstention, Annotation, Answer, Failure, Outcome
 
 __all__ = ["Matched"]
@@ -68,7 +69,7 @@ def _reader(task: Task) -> Callable[[Answer, str, type[InputError]], str | float
         value = task.value(answer)
         if not (isinstance(value, (int, float)) and math.isfinite(value) if by_distance else value in labels):
             hint = "an answer must be accepted by the task before it is measured"
-            raise error(f"{where}: expected {expected}, got {value!r}", hint=hint)
+            raise error(f"{where}: expected {expected}, got {clip(repr(value))}", hint=hint)
         return value
 
     return inside

@@ -113,7 +113,7 @@ class OpenAIEngine:
         key = self._secret.reveal()
         if len(key) >= _UNMISTAKABLE_KEY and key in json.dumps(self._identity, ensure_ascii=False):
             raise SettingsError("the key stands in `base_url`, `model` or `extra`", hint="Pass it as the key only.")
-        self._connection: _Connection | None = None
+        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
 
     @property
     def identity(self) -> Mapping[str, JSON]:
@@ -147,8 +147,8 @@ class OpenAIEngine:
         return most_tokens(messages)
 
     async def aclose(self) -> None:
-        """Close the connections; a later request opens new ones."""
-        connection, self._connection = self._connection, None
+        """Close the running event loop's connections; a later request opens new ones."""
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
         if connection is not None:
             await connection.session.close()
 
@@ -192,9 +192,10 @@ class OpenAIEngine:
 
     def _connected(self) -> "_Connection":
         loop = asyncio.get_running_loop()
-        connection = self._connection
-        if connection is None or connection.loop is not loop:
-            connection = self._connection = _Connection.opened(loop, self._concurrency, self._secret)
+        connection = self._connections.get(loop)
+        if connection is None:
+            self._connections = {other: held for other, held in self._connections.items() if not other.is_closed()}
+            connection = self._connections[loop] = _Connection.opened(self._concurrency, self._secret)
         return connection
 
     async def _exchange(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
@@ -266,12 +267,11 @@ class OpenAIEngine:
 class _Connection:
     """What belongs to one event loop."""
 
-    loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
     slots: asyncio.Semaphore
 
     @classmethod
-    def opened(cls, loop: asyncio.AbstractEventLoop, concurrency: int, secret: Secret) -> "_Connection":
+    def opened(cls, concurrency: int, secret: Secret) -> "_Connection":
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -289,7 +289,7 @@ class _Connection:
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
             trust_env=False,
         )
-        return cls(loop, session, asyncio.Semaphore(concurrency))
+        return cls(session, asyncio.Semaphore(concurrency))
 
 
 async def _received(response: aiohttp.ClientResponse) -> bytes:
