@@ -57,7 +57,7 @@ class Row:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("data", type=Path)
-    arguments.add_argument("sets", nargs="*", choices=[*TASKS, []], default=list(TASKS))
+    arguments.add_argument("sets", nargs="*", default=list(TASKS))
     arguments.add_argument("--n", type=int, default=300)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--write", type=Path)

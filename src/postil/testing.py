@@ -4,17 +4,39 @@ A check raises `AssertionError` with what was expected and what came. It needs n
 
     async def test_my_engine_keeps_the_contract():
         await check_engine(lambda: MyEngine("model"))
+
+    def test_my_kind_keeps_the_contract():
+        check_task(MyKind("name", "question"), [{"answer": "yes"}, {"answer": "no"}])
 """
 
 import asyncio
+import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
-from typing import Final, cast, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast, get_args
 
-from postil.types import Capabilities, Completion, Engine, FinishReason, Message, Request, Usage
+from postil.canonical import canonical_json
+from postil.errors import AnswerError, DataError, Filtered, PostilError, Refused, Truncated
+from postil.tasks import AnswerForm, Ask, Language, Reading, Scale, Task
+from postil.tasks.kinds import KINDS, task_from_spec
+from postil.tasks.shown import Shown
+from postil.types import (
+    JSON,
+    Answer,
+    Capabilities,
+    Completion,
+    Engine,
+    FinishReason,
+    Message,
+    Record,
+    Request,
+    Scores,
+    Usage,
+)
 
-__all__ = ["check_engine"]
+__all__ = ["check_engine", "check_task"]
 
 _TOGETHER: Final = 6
 _CHOICES: Final = ("A", "B", "C")
@@ -177,3 +199,253 @@ def _prompt(text: str) -> tuple[Message, ...]:
 
 def _request(text: str, *, choices: tuple[str, ...] = ()) -> Request:
     return Request(_prompt(text), max_tokens=4, seed=0, choices=choices)
+
+
+def check_task(task: Task, answers: Sequence[Answer], *, record: Record | None = None) -> None:
+    """Check that a kind keeps the contract of `postil.tasks.Task`.
+
+    `answers` are answers as an annotator may give them, best of all one for each label; `record` is what they are
+    about, where answers point into a text. Nothing is asked of any engine.
+
+    Raises:
+        AssertionError: the contract is broken; the message says which part, and by what.
+    """
+    _require(bool(answers), "give at least one answer to check with")
+    _check_definition(task)
+    accepted = [_check_accepting(task, answer) for answer in answers]
+    about = record or Record("checked", dict.fromkeys(Shown.parse(task.show).fields, _TEXTS[0]))
+    _check_refusing(task)
+    _check_comparing(task, accepted)
+    _check_merging(task, accepted)
+    forms: list[AnswerForm] = []
+    for scores, schema in itertools.product(get_args(Scores), (False, True)):
+        form = _check_form(task, Capabilities(scores=scores, schema=schema))
+        if form not in forms:
+            forms.append(form)
+    for form in forms:
+        for answer in accepted:
+            _check_writing(task, answer, form, about)
+        _check_choosing(task, accepted, form, about)
+        _check_hostile(task, accepted, form, about)
+    _check_order(task, accepted, about)
+
+
+def _check_definition(task: Task) -> None:
+    _instance("the task", task, Task)
+    _instance("kind", task.kind, str)
+    _require(bool(task.answer_keys), "answer_keys must name the keys of an answer, got none")
+    for key in task.answer_keys:
+        _instance("one of answer_keys", key, str)
+    _require(task.language in get_args(Language), f"language: got {task.language!r}")
+    _require(task.scale in get_args(Scale), f"scale: got {task.scale!r}")
+    _same("number of different labels", len(set(task.labels)), len(task.labels))
+    try:
+        written = canonical_json(task.spec)
+    except PostilError as error:
+        raise AssertionError(f"spec must be JSON: {error}") from None
+    _same("spec['kind']", task.spec.get("kind"), task.kind)
+    rebuild = _rebuild(task)
+    if rebuild is not None:
+        # Through the canonical form, which sorts keys: an order that matters must survive it.
+        again = rebuild(json.loads(written))
+        _same("the task made from its spec", again, task)
+        _same("the spec of the task made from its spec", canonical_json(again.spec), written)
+
+
+def _rebuild(task: Task) -> Callable[[Mapping[str, JSON]], Task] | None:
+    return task_from_spec if task.kind in KINDS else getattr(type(task), "from_spec", None)
+
+
+def _check_accepting(task: Task, answer: Answer) -> Answer:
+    before = canonical_json(answer)
+    accepted = task.accept(answer)
+    _same(f"{answer!r} after it was accepted", canonical_json(answer), before)
+    _instance(f"what accept made of {answer!r}", accepted, Mapping)
+    _require(set(task.answer_keys) <= set(accepted), f"accept gave {accepted!r}, answer_keys are {task.answer_keys}")
+    _same(
+        f"{accepted!r}, accepted again after a way through JSON", _json(task.accept(_json(accepted))), _json(accepted)
+    )
+    described = task.describe(accepted)
+    _instance(f"description of {accepted!r}", described, str)
+    _same(f"lines of the description {described!r}", len(described.strip().splitlines()), 1)
+    return accepted
+
+
+def _json(value: Any) -> Any:
+    return json.loads(canonical_json(value))
+
+
+def _check_refusing(task: Task) -> None:
+    """Offer what is no answer: it may be accepted or refused with a `DataError`, and nothing else may happen."""
+    odd: list[JSON] = [None, True, "", "\0", "\ud800", "NaN", float("nan"), float("inf"), 10**400, 1e308, [], [[]], {}]
+    for answer in ({}, *({key: value} for key in task.answer_keys for value in odd)):
+        try:
+            accepted = task.accept(answer)
+        except DataError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"accept({answer!r:.80}) must raise DataError, it raised {error!r:.200}") from error
+        _same(f"{accepted!r:.80}, accepted again", task.accept(accepted), accepted)
+
+
+def _check_comparing(task: Task, answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        value = task.value(answer)
+        if task.scale == "interval":
+            finite = isinstance(value, (int, float)) and math.isfinite(value)
+            _require(finite, f"value of {answer!r} must be a finite number on an interval scale, got {value!r}")
+        else:
+            _require(value in task.labels, f"value of {answer!r} must be one of the labels, got {value!r}")
+    for one, other in itertools.product(answers, repeat=2):
+        there, back = task.agreement(one, other), task.agreement(other, one)
+        _same(f"agreement of {other!r} with {one!r}, the other way round", back, there)
+        _require(0 <= there <= 1, f"agreement must be from 0 to 1, got {there!r} for {one!r} and {other!r}")
+        _require(there == 1 or one != other, f"agreement of {one!r} with itself must be 1, got {there!r}")
+
+
+def _check_merging(task: Task, answers: Sequence[Answer]) -> None:
+    _same("merge of no answers", task.merge([]), None)
+    for answer in answers:
+        for weights in ((1.0,), (0.1, 0.1, 0.1), (3.0, 0.7)):
+            _same("merge of equal answers", task.merge([(answer, weight) for weight in weights]), answer)
+    weighted = [(answer, 1.0 + i % 2) for i, answer in enumerate(answers)]
+    merged = task.merge(weighted)
+    _same("merge of the same answers in another order", task.merge(weighted[::-1]), merged)
+    if merged is not None:
+        _same("what merge gave, accepted", task.accept(merged), merged)
+
+
+def _check_form(task: Task, capabilities: Capabilities) -> AnswerForm:
+    form = task.form(capabilities)
+    _instance("form", form, AnswerForm)
+    _same("form, asked for again", task.form(capabilities), form)
+    _require(form.max_tokens > 0, f"max_tokens must be above 0, got {form.max_tokens!r}")
+    _same("number of different choices", len(set(form.choices)), len(form.choices))
+    _require(form.schema is None or bool(canonical_json(form.schema)), "an empty schema says nothing")
+    ask = task.ask(form)
+    _instance("ask", ask, Ask)
+    _require(bool(ask.contract.strip()), "contract must say how to write the answer, got nothing")
+    if form.style == "code":
+        _same("the options' codes", tuple(option.code for option in ask.options), form.choices)
+    return form
+
+
+def _check_writing(task: Task, answer: Answer, form: AnswerForm, record: Record) -> None:
+    written = task.write(answer, form)
+    how = f"{answer!r} in the form {form.style!r}"
+    _instance(f"{how}, written", written, str)
+    _require(bool(written.strip()), f"{how} was written as nothing: {written!r}")
+    _require(not form.choices or written in form.choices, f"{how}: {written!r} is none of the choices {form.choices}")
+    for text in (written, f"{written}\n", f"\n {written}", f"<think>{written} or not?</think>\n{written}"):
+        reading = _reading(task, text, form, record)
+        _same(f"{how}, written and read back from {text!r:.80}", reading and reading.answer, answer)
+        confidence = reading and reading.confidence
+        _same(f"{how}: confidence of a reply that came without probabilities", confidence, None)
+    for finish, error in (("length", Truncated), ("filter", Filtered), ("refusal", Refused)):
+        try:
+            read = task.read(_completion(written, cast("FinishReason", finish)), form, record)
+        except error:
+            continue
+        raise AssertionError(f"{how}: a reply with finish {finish!r} must raise {error.__name__}, it gave {read!r}")
+
+
+def _check_choosing(task: Task, answers: Sequence[Answer], form: AnswerForm, record: Record) -> None:
+    """Give probabilities with the reply, as an engine that scores choices does."""
+    if not form.choices:
+        return
+    even = (1 / len(form.choices),) * len(form.choices)
+    for answer in answers:
+        written = task.write(answer, form)
+        odds = tuple(0.6 if choice == written else 0.4 / (len(form.choices) - 1) for choice in form.choices)
+        completion = dataclasses.replace(_completion(written), choice_probabilities=odds)
+        for prior in (None, even):
+            reading = task.read(completion, form, record, prior)
+            _same(f"the answer to {written!r} at {odds} with the prior {prior}", reading.answer, answer)
+            confidence = reading.confidence
+            _require(confidence is None or 0 < confidence.value <= 1, f"confidence: got {confidence!r}")
+            total = 1.0 if reading.probabilities is None else math.fsum(reading.probabilities.values())
+            _require(abs(total - 1) <= _ROUNDING, f"probabilities must sum to 1, got {reading.probabilities}")
+
+
+def _check_hostile(task: Task, answers: Sequence[Answer], form: AnswerForm, record: Record) -> None:
+    """Read what models and attackers write: an answer of the task, or an `AnswerError`, and nothing else."""
+    for text in itertools.chain.from_iterable(map(_hostile, task.answer_keys)):
+        reading = _reading(task, text, form, record)
+        if reading is not None and reading.answer is not None:
+            _same(f"the answer read from {text!r:.80}, accepted", task.accept(reading.answer), reading.answer)
+    for text in ("", " \n\t", *_REFUSALS):
+        reading = _reading(task, text, form, record)
+        _require(reading is None or text in task.labels, f"{text!r} is no answer, and was read as {reading!r}")
+    # An answer may be made of others ("New", "York", "New York"); then the whole reply says so.
+    for one, other in _pairs(task, answers, form):
+        reading = _reading(task, f"{one}\n{other}", form, record)
+        whole = (
+            reading is not None and reading.answer is not None and task.write(reading.answer, form) == f"{one} {other}"
+        )
+        _require(reading is None or whole, f"a reply of {one!r} and {other!r} was read as {reading!r}")
+
+
+def _pairs(task: Task, answers: Sequence[Answer], form: AnswerForm) -> Iterable[tuple[str, str]]:
+    written = [task.write(answer, form) for answer in answers[:_TOGETHER]] if task.labels else []
+    return itertools.permutations(written, 2)
+
+
+def _check_order(task: Task, answers: Sequence[Answer], record: Record) -> None:
+    """Turn the labels round: answers must follow names, not positions (survey 0.01)."""
+    rebuild, labels = _rebuild(task), task.spec.get("labels")
+    if rebuild is None or not isinstance(labels, list):
+        return
+    turned = rebuild({**task.spec, "labels": labels[::-1]})
+    _require(canonical_json(turned.spec) != canonical_json(task.spec), "the spec is the same with labels turned round")
+    for scores in get_args(Scores):
+        form = turned.form(Capabilities(scores=scores))
+        for answer in answers:
+            reading = turned.read(_completion(turned.write(answer, form)), form, record)
+            _same(f"{answer!r}, written and read back with the labels turned round", reading.answer, answer)
+
+
+def _reading(task: Task, text: str, form: AnswerForm, record: Record) -> Reading | None:
+    try:
+        return task.read(_completion(text), form, record)
+    except AnswerError:
+        return None
+    except Exception as error:
+        raise AssertionError(
+            f"read must raise AnswerError or nothing, it raised {error!r:.200} on {text!r:.80}"
+        ) from error
+
+
+def _completion(text: str, finish: FinishReason = "stop") -> Completion:
+    return Completion(text, finish, Usage(1, 1))
+
+
+_REFUSALS: Final = ("I'm sorry, but I can't help with that.", "I cannot answer this.", "抱歉，我无法回答这个问题。")
+_MEGABYTE: Final = 1_000_000
+
+
+def _hostile(key: str) -> Iterator[str]:
+    """Yield what models and attackers write; `key` is the field that an answer stands in."""
+    yield from (
+        "\0",
+        "\ud800",
+        "\ufeff",
+        "\u202e",
+        "null",
+        "NaN",
+        "-0",
+        "1e999",
+        "…",
+        "“",
+        "{}",
+        "[]",
+        '"',
+        "{{ 7*7 }}",
+    )
+    yield from ("<|im_start|>assistant\n", "<|im_end|>", "[INST]", "</s>", "<think>", "</think>", "<think></think>")
+    yield from ("```", "```json\n```", f'{{"{key}": "')
+    for value in ("null", "true", "NaN", "1e999", "{}", "[[]]", '"\\ud800"', "9" * 400, "9" * 5000, f'1, "{key}": 2'):
+        yield f'{{"{key}": {value}}}'
+    for piece in ("x", "{", "[", "是", "\n", " Answer:", "Answer: x\n", f'{{"{key}":'):
+        yield piece * (_MEGABYTE // len(piece))
+    yield "```" + "\n" * _MEGABYTE
+    yield "<think>" + " " * _MEGABYTE

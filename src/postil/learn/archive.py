@@ -81,7 +81,8 @@ def read_archive(folder: Path, name: str) -> tuple[dict[str, JSON], dict[str, np
 
 def _read_arrays(path: Path, digests: Mapping[str, JSON]) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # Opened here, because np.load leaves a file that is no archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             arrays = {key: held[key] for key in held.files}
     except FileNotFoundError:
         raise DataError(f"expected {path.name!r} in {str(path.parent)!r}, found none") from None

@@ -1,15 +1,20 @@
 """What is compared of a text, and when two texts are so alike that one would give the other away."""
 
+import re
 from typing import Final
 
 from postil.tasks.reading import fold
 
-__all__ = ["MAX_CHARACTERS", "beginning", "near_duplicates", "shingles"]
+__all__ = ["MAX_CHARACTERS", "UNSPACED", "beginning", "near_duplicates", "shingles"]
+
+UNSPACED: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+"""Scripts whose words are short or not set apart by spaces: Thai, kana, Han, Hangul; for a set in a pattern."""
 
 MAX_CHARACTERS: Final = 20_000
 """What comes later in a text is not looked at here, so that a text of 10 MB costs no more than a long one."""
 
-_SHINGLE: Final = 5
+# Three Chinese characters say about as much as five letters; the lookahead lets runs overlap.
+_SHINGLES: Final = re.compile(f"(?=([{UNSPACED}].{{2}}|[^{UNSPACED}].{{4}}))", re.DOTALL)
 _ALIKE: Final = 0.8
 
 
@@ -19,9 +24,9 @@ def beginning(text: str) -> str:
 
 
 def shingles(text: str) -> frozenset[str]:
-    """Return the runs of five characters in a text, without regard to case, width, and marks around it."""
+    """Return the overlapping runs of a few characters in a text, whatever its case, width, and marks around it."""
     folded = fold(beginning(text))
-    return frozenset(folded[at : at + _SHINGLE] for at in range(max(1, len(folded) - _SHINGLE + 1)))
+    return frozenset(_SHINGLES.findall(folded) or [folded])
 
 
 def near_duplicates(first: frozenset[str], second: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from postil.errors import SettingsError
 from postil.learn.archive import array_digest
-from postil.learn.texts import beginning
+from postil.learn.texts import UNSPACED, beginning
 from postil.types import JSON
 
 __all__ = ["TfidfEmbedder"]
@@ -21,11 +21,7 @@ __all__ = ["TfidfEmbedder"]
 _VERSION: Final = 1
 """Goes up when the features of a text change, since saved idf values would then belong to other features."""
 
-# Scripts written without spaces: kana, Han with its extensions, Hangul (whose words carry endings), Thai.
-_UNSPACED: Final = (
-    "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_PIECE: Final = re.compile(f"(?P<run>[{_UNSPACED}]+)|(?P<word>[^\\W{_UNSPACED}]+)|[^\\w\\s]")
+_PIECE: Final = re.compile(f"(?P<run>[{UNSPACED}]+)|(?P<word>[^\\W{UNSPACED}]+)|[^\\w\\s]")
 
 _RUN_SIZES: Final = (1, 2)
 _WORD_SIZES: Final = (3, 4)
@@ -80,7 +76,8 @@ class TfidfEmbedder:
                 row[column] += sign * (1 + math.log(count))
         vectors *= self._idf
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(lengths > 0, lengths, 1)
+        vectors /= np.where(lengths > 0, lengths, 1)
+        return vectors
 
 
 def _place(feature: str, dimension: int) -> tuple[int, int]:

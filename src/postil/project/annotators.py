@@ -1,18 +1,102 @@
 """From `[annotators.NAME]` to an annotator: the engine, the demonstrations, the prompt."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, Final
 
 from postil.engines.local import LocalEngine
 from postil.engines.openai import OpenAIEngine
 from postil.errors import SettingsError
-from postil.project.settings import AnnotatorSettings
+from postil.project.settings import FILE_NAME, AnnotatorSettings, parse_settings
 from postil.prompts import Prompt
 from postil.runner import Policy, Price, PromptedAnnotator, Sampling
 from postil.tasks import Task
 from postil.tasks.shown import Shown
 from postil.types import Demonstration, DemonstrationSelector, Engine
+
+UNNAMED: Final = "default"
+"""The name of an annotator that was described by arguments and not named."""
+
+_log = logging.getLogger("postil")
+
+
+class Annotators:
+    """The annotators that can be asked: the tables of postil.toml, and those described by arguments since."""
+
+    def __init__(self, folder: Path, tables: Mapping[str, AnnotatorSettings]) -> None:
+        """Take the project's folder, where relative paths begin, and its tables."""
+        self._folder = folder
+        self._tables = dict(tables)
+        self._described: dict[str, tuple[AnnotatorSettings, Engine | None]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such an annotator."""
+        return name in self._described or name in self._tables
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names; the one described last is the first."""
+        yield from reversed(self._described)
+        yield from self._tables
+
+    def __getitem__(self, name: str) -> AnnotatorSettings:
+        """Return the settings of an annotator."""
+        return self._described[name][0] if name in self._described else self._tables[name]
+
+    def describe(self, name: str | None, engine: str | Engine, options: Mapping[str, Any]) -> str:
+        """Note an annotator described by arguments, with the keys of `[annotators.NAME]`, and return its name.
+
+        Raises:
+            SettingsError: an option is wrong, or the name is one of postil.toml.
+        """
+        name = UNNAMED if name is None else name
+        if name in self._tables:
+            raise SettingsError(
+                f"the annotator {name!r} is described in {FILE_NAME}, got `engine` beside its name",
+                hint="leave `engine` out, or give it another name",
+            )
+        settings = described(engine, options)
+        self._described.pop(name, None)
+        self._described[name] = settings, None if isinstance(engine, str) else engine
+        return name
+
+    def engine(self, name: str, *, with_key: bool = True) -> Engine:
+        """Return the engine of an annotator, made anew unless it was given as an object.
+
+        Raises:
+            InputError: as `build_engine`.
+        """
+        return self._given(name) or build_engine(name, self[name], self._folder, with_key=with_key)
+
+    @asynccontextmanager
+    async def opened(self, name: str, *, with_key: bool = True) -> AsyncGenerator[Engine, None]:
+        """Lend the engine of an annotator; what was made for it is closed at the end.
+
+        Raises:
+            InputError: as `build_engine`.
+        """
+        engine = self.engine(name, with_key=with_key)
+        try:
+            yield engine
+        finally:
+            if engine is not self._given(name):
+                await engine.aclose()
+
+    def _given(self, name: str) -> Engine | None:
+        return self._described[name][1] if name in self._described else None
+
+
+def described(engine: str | Engine, options: Mapping[str, Any]) -> AnnotatorSettings:
+    """Return the settings that `engine` and options with the keys of `[annotators.NAME]` come to.
+
+    Raises:
+        SettingsError: an option is unknown or wrong.
+    """
+    table = {"engine": engine if isinstance(engine, str) else type(engine).__name__, **options}
+    whole = {"task": {}, "data": {"items": ""}, "annotators": {UNNAMED: table}}
+    return parse_settings(whole, "the arguments").annotators[UNNAMED]
 
 
 def build_engine(name: str, settings: AnnotatorSettings, folder: Path, *, with_key: bool = True) -> Engine:
@@ -24,6 +108,13 @@ def build_engine(name: str, settings: AnnotatorSettings, folder: Path, *, with_k
         SettingsError: the settings cannot work.
         MissingExtraError: the engine needs an extra that is not installed.
     """
+    try:
+        return _engine(settings, folder, with_key=with_key)
+    except SettingsError as error:
+        raise SettingsError(f"annotator {name!r}: {error.args[0]}", hint=error.hint) from None
+
+
+def _engine(settings: AnnotatorSettings, folder: Path, *, with_key: bool) -> Engine:
     kind, _, path = settings.engine.partition(":")
     if kind == "local":
         return LocalEngine(
@@ -37,29 +128,20 @@ def build_engine(name: str, settings: AnnotatorSettings, folder: Path, *, with_k
 
         return StudentEngine(Student.load(folder / path))
     if kind == "openai" and not path:
-        return _openai(name, settings, with_key=with_key)
+        return _openai(settings, with_key=with_key)
     raise SettingsError(
-        f'annotator {name!r}: `engine` must be "local", "local:PATH.gguf", "openai" or "student:PATH",'
-        f" got {settings.engine!r}"
+        f'`engine` must be "local", "local:PATH.gguf", "openai" or "student:PATH", got {settings.engine!r}'
     )
 
 
-def _openai(name: str, settings: AnnotatorSettings, *, with_key: bool) -> OpenAIEngine:
+def _openai(settings: AnnotatorSettings, *, with_key: bool) -> OpenAIEngine:
     if settings.base_url is None or settings.model is None:
         missing = "base_url" if settings.base_url is None else "model"
-        raise SettingsError(f"annotator {name!r}: the engine openai needs `{missing}`")
-    key = None
-    if settings.api_key_env is not None and with_key:
-        key = os.environ.get(settings.api_key_env)
-        if not key:
-            raise SettingsError(
-                f"annotator {name!r}: the environment variable {settings.api_key_env!r} holds no key",
-                hint=f"export {settings.api_key_env}=…",
-            )
+        raise SettingsError(f"the engine openai needs `{missing}`", hint=f'{missing} = "…"')
     return OpenAIEngine(
         base_url=settings.base_url,
         model=settings.model,
-        api_key=key,
+        api_key=_key(settings.api_key_env) if with_key and settings.api_key_env is not None else None,
         concurrency=concurrency(settings),
         attempt_seconds=settings.attempt_seconds,
         log_probs=settings.log_probs,
@@ -70,10 +152,23 @@ def _openai(name: str, settings: AnnotatorSettings, *, with_key: bool) -> OpenAI
     )
 
 
+def _key(variable: str) -> str:
+    key = os.environ.get(variable)
+    if not key:
+        raise SettingsError(f"the environment variable {variable!r} holds no key", hint=f"export {variable}=…")
+    return key
+
+
 def build_annotator(
-    name: str, settings: AnnotatorSettings, task: Task, engine: Engine, pool: Sequence[Demonstration]
+    name: str,
+    settings: AnnotatorSettings,
+    task: Task,
+    engine: Engine,
+    pool: Sequence[Demonstration],
+    *,
+    say: Callable[[str], None] = _log.warning,
 ) -> PromptedAnnotator:
-    """Return the annotator of these settings.
+    """Return the annotator of these settings; `say` is told what a user should know before a run.
 
     Raises:
         SettingsError: it wants demonstrations and there are none.
@@ -82,7 +177,7 @@ def build_annotator(
     prompt = Prompt.for_engine(task, capabilities, settings.template)
     selector = None
     if settings.shots and capabilities.reads != "record":
-        selector = _selector(name, settings, task, pool)
+        selector = _selector(name, settings, task, pool, say)
     scored = capabilities.scores != "none" and bool(prompt.form.choices) and capabilities.reads != "record"
     return PromptedAnnotator(
         name,
@@ -96,7 +191,11 @@ def build_annotator(
 
 
 def _selector(
-    name: str, settings: AnnotatorSettings, task: Task, pool: Sequence[Demonstration]
+    name: str,
+    settings: AnnotatorSettings,
+    task: Task,
+    pool: Sequence[Demonstration],
+    say: Callable[[str], None],
 ) -> DemonstrationSelector:
     from postil.learn.demonstrations import (  # noqa: PLC0415 - numpy and onnxruntime
         FixedDemonstrations,
@@ -110,12 +209,16 @@ def _selector(
             f"annotator {name!r}: shots = {settings.shots}, but there is no gold to show",
             hint="add gold, name a file under `[data] demonstrations`, or set shots = 0",
         )
+    if len(pool) < settings.shots:
+        say(f"annotator {name!r}: shots = {settings.shots}, and only {len(pool)} gold records may be shown")
     if settings.demonstrations == "fixed":
         return FixedDemonstrations(pool[: settings.shots])
     if settings.demonstrations == "random":
         return RandomDemonstrations(pool, settings.shots, seed=settings.seed or 0, task=task)
     shown = Shown.parse(task.show)
-    embedder, _ = default_embedder([shown.render(demonstration.record) for demonstration in pool])
+    embedder, note = default_embedder([shown.render(demonstration.record) for demonstration in pool])
+    if note:
+        say(f"annotator {name!r}: {note}")
     return SimilarDemonstrations(pool, settings.shots, embedder=embedder, task=task, show=shown.render)
 
 
@@ -127,7 +230,7 @@ def price_of(settings: AnnotatorSettings) -> Price | None:
 
 def concurrency(settings: AnnotatorSettings) -> int:
     """Return the most requests in flight."""
-    return settings.concurrency or (32 if settings.engine == "openai" else 2 * settings.slots)
+    return settings.concurrency or (2 * settings.slots if settings.engine.partition(":")[0] == "local" else 32)
 
 
 def policy_of(settings: AnnotatorSettings) -> Policy:

@@ -10,7 +10,7 @@ from postil._version import __version__
 from postil.assess.assessment import assess
 from postil.assess.report import Doubtful, Expense, OutcomeCounts, Question, Report
 from postil.errors import RecordRejected
-from postil.project.importing import measuring_gold
+from postil.project.gold import measuring_gold
 from postil.project.running import tally
 from postil.store import Journal
 from postil.store.journal import now

@@ -1,14 +1,14 @@
 """Outcomes out of the journal into files, and annotations made elsewhere into the journal."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from postil.errors import DataError, FormatError
 from postil.formats import FORMATS, STDOUT, export_row, flat_row, format_of, read_annotations
 from postil.store import Journal
-from postil.store.journal import now
 from postil.tasks import Task
-from postil.types import JSON, Record
+from postil.types import JSON, Outcome, Provenance
 
 
 def export_rows(journal: Journal, annotator: str, name: str) -> Iterator[dict[str, JSON]]:
@@ -40,23 +40,34 @@ def write_export(journal: Journal, annotator: str, name: str, *, path: Path | st
 
 
 def import_annotations(journal: Journal, task: Task, path: Path, *, annotator: str, format: str | None) -> int:  # noqa: A002
-    """Add the annotations of a file under an annotator's name and return how many; records known already are needed.
+    """Add the outcomes of a file under an annotator's name and return how many it holds; a second time adds nothing.
 
     Raises:
         DataError: the file is wrong, or names a record that the project does not have; nothing is added.
     """
-    spec = {"source": "import", "name": annotator, "task": task.spec}
-    located = list(read_annotations(path, task, annotator=annotator, format=format))
-    known: dict[str, Record] = {}
-    for each in located:
-        found = journal.some_records([each.outcome.record])
-        if not found:
+    outcomes: dict[str, Outcome] = {}
+    for located in read_annotations(path, task, annotator=annotator, format=format):
+        outcome = located.outcome
+        if outcome.record in outcomes:
             raise DataError(
-                f"{each.place}: an annotation of record {each.outcome.record!r}, which is not among the items",
+                f"{located.place}: record {outcome.record!r} has an outcome of {outcomes[outcome.record].annotator!r}"
+                f" and one of {outcome.annotator!r}, which cannot both be those of {annotator!r}",
+                hint="split the file, and import each annotator under a name of its own",
+            )
+        if not journal.some_records([outcome.record]):
+            raise DataError(
+                f"{located.place}: an annotation of record {outcome.record!r}, which is not among the items",
                 hint="ids in the file must be ids of the items",
             )
-        known[each.outcome.record] = found[0]
-    id_ = journal.add_annotator(annotator, spec)
-    journal.add_event("import", id_, {"path": str(path.resolve()), "annotations": len(located), "at": now()})
-    journal.add_outcomes(id_, (each.outcome for each in located))
-    return len(located)
+        outcomes[outcome.record] = outcome
+    id_ = journal.add_annotator(annotator, {"source": "import", "name": annotator, "task": task.spec})
+    known = {stored.outcome.record: _essence(stored.outcome) for stored in journal.outcomes(id_)}
+    new = [outcome for record, outcome in outcomes.items() if known.get(record) != _essence(outcome)]
+    journal.add_outcomes(id_, new)
+    journal.add_event("import", id_, {"path": str(path), "outcomes": len(outcomes), "new": len(new)})
+    return len(outcomes)
+
+
+def _essence(outcome: Outcome) -> Outcome:
+    """Return an outcome without where it came from."""
+    return replace(outcome, annotator="", provenance=Provenance())

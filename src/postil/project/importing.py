@@ -1,20 +1,25 @@
-"""Data files into the journal: records, gold, and what each gold record may be used for."""
+"""Data files into the journal: records and gold."""
 
-import hashlib
-import random
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from postil.canonical import digest
-from postil.errors import DataError, MissingField, RecordRejected, SettingsError
-from postil.formats import Located, gold_answer, read_gold, read_records
-from postil.project.settings import Settings
+from postil.errors import DataError, SettingsError
+from postil.formats import FORMATS, Located, gold_answer, read_gold, read_records
+from postil.project.settings import FILE_NAME, Settings
 from postil.store import Journal
 from postil.tasks import Task
-from postil.tasks.reading import fold
 from postil.tasks.shown import Shown
-from postil.types import Answer, Demonstration, Record
+from postil.types import JSON, Answer, Record
+
+SYNC: Final = "sync"
+"""The kind of event that says which state of the data files the journal holds."""
+
+_log = logging.getLogger("postil")
+_ENDINGS: Final = frozenset(ending for known in FORMATS.values() for ending in known.extensions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,170 +27,205 @@ class Sync:
     """What an import found."""
 
     records: int
+    """In the journal, after it."""
     added: int
     merged: int
-    """Records of the file that were there before: twice in the file, or imported earlier."""
+    """Lines that repeat a record of the file."""
+    gone: int
+    """At least so many records of earlier imports are no longer in the file. They stay in the journal."""
     gold: int
+    """New or changed gold answers."""
 
 
-def sync(journal: Journal, folder: Path, settings: Settings, task: Task) -> Sync | None:
+def sync(journal: Journal, folder: Path, settings: Settings, task: Task, *, reading: bool = False) -> Sync | None:
     """Bring the journal up to date with the data files; `None` when they have not changed since the last time.
+
+    For a verb that is only `reading` the journal, data files that are gone are no fault once they were imported.
 
     Raises:
         InputError: a file is wrong; nothing was changed.
     """
-    items = folder / settings.data.items
-    gold_file = gold_file_of(folder, settings)
-    mark = {"items": _mark(items), "gold": _mark(gold_file) if gold_file else None, "settings": _reading(settings)}
-    subject = digest(task.spec)
-    if journal.latest_event("sync", subject) == mark:
+    earlier = journal.latest_event(SYNC, "")
+    described = {"settings": settings.data.model_dump(), "task": digest(task.spec)}
+    files = _files(folder, settings)
+    if reading and earlier and all(earlier[key] == described[key] for key in described) and not _all_there(files):
+        _log.warning("a data file is gone; what was imported before still counts: %s", ", ".join(map(str, files)))
         return None
-    gold: dict[str, Answer] = {}
-    imported = journal.add_records(_items(items, settings, task, gold, gold_field=gold_file is None))
-    if gold_file:
-        gold = dict(_gold_lines(gold_file, task, journal))
-    added = journal.add_gold(gold.items(), str(gold_file or items))
-    journal.add_event("sync", subject, mark)
-    return Sync(journal.count_records(), imported.added, imported.known, added)
+    mark = described | {"files": [_mark(file) for file in files]}
+    if earlier == mark:
+        return None
+    before = journal.count_records()
+    incoming = _Incoming(journal, folder, settings, task, known=before > 0)
+    imported = journal.add_records(incoming)
+    gold = journal.add_gold(incoming.gold.items(), str(files[-1]))
+    journal.add_event(SYNC, "", mark)
+    # Of the lines whose record was there, those beyond the records that were there before repeat one of the file.
+    repeated = imported.known - before
+    found = Sync(before + imported.added, imported.added, max(0, repeated), max(0, -repeated), gold)
+    _tell(found, files[0])
+    return found
 
 
-def gold_file_of(folder: Path, settings: Settings) -> Path | None:
-    """Return the gold file, if `[data] gold` names a file and not a field: it has an ending, or is there."""
+def _tell(found: Sync, items: Path) -> None:
+    if found.merged:
+        _log.warning("%s: lines that repeat a record: %d; every record is taken once", items, found.merged)
+    if found.gone:
+        _log.warning("%s: records that are not in it any more: %d; they stay in the project", items, found.gone)
+
+
+def gold_field(settings: Settings) -> str | None:
+    """Return the field that `[data] gold` names, `None` if it names a file or nothing."""
     gold = settings.data.gold
-    if gold is None:
-        return None
-    path = folder / gold
-    return path if path.suffix or path.is_file() else None
+    return None if gold is None or names_file(gold) else gold
 
 
-def _items(
-    path: Path, settings: Settings, task: Task, gold: dict[str, Answer], *, gold_field: bool
-) -> Iterator[tuple[Record, str]]:
-    """Yield records with their places, and collect the gold that stands in their fields on the way."""
-    shown = Shown.parse(task.show)
-    field = settings.data.gold if gold_field else None
-    found = field is None
-    first = True
-    for located in read_records(path, id_field=settings.data.id):
-        record = located.record
-        if first:
-            _check_shown(shown, located)
-            first = False
-        if field is not None and field in record.fields:
-            found = True
-            answer = _accepted(located, task, field)
-            if answer is not None:
-                gold[record.id] = answer
-        yield record, located.place
-    if not found:
-        raise DataError(f"{path}: expected gold in the field {field!r}, which no record has")
+def names_file(gold: str) -> bool:
+    """Return whether `gold` means a file and not a field: it ends like a file that can be read."""
+    return Path(gold).suffix.lower() in _ENDINGS
 
 
-def _check_shown(shown: Shown, located: Located) -> None:
-    """Refuse a task that shows a field which the first record lacks: a slip, not a bad record."""
-    try:
-        shown.render(located.record)
-    except MissingField:
-        missing = next(field for field in shown.fields if field not in located.record.fields)
-        known = ", ".join(map(repr, located.record.fields))
-        raise SettingsError(
-            f"{located.place}: the task shows the field {missing!r}, the record has {known}",
-            hint='change `show` in postil.toml, or name the field with --text, like `show = "{text}"`',
-        ) from None
-    except RecordRejected:
-        return  # an empty first record is a bad record, and fails by itself
+def _files(folder: Path, settings: Settings) -> list[Path]:
+    """Return the data files: the items, and the gold if it has a file of its own."""
+    gold = settings.data.gold
+    own = [folder / gold] if gold is not None and names_file(gold) else []
+    return [folder / settings.data.items, *own]
 
 
-def _accepted(located: Located, task: Task, field: str) -> Answer | None:
-    try:
-        return gold_answer(located.record.fields, task, field)
-    except DataError as error:
-        raise DataError(
-            f"{located.place}, record {located.record.id!r}, gold field {field!r}: {error.args[0]}",
-            hint=error.hint or "correct the gold, add the label to the task, or make it an alias of one",
-        ) from None
+def _all_there(files: list[Path]) -> bool:
+    return all(file.exists() for file in files)
 
 
-def _gold_lines(path: Path, task: Task, journal: Journal) -> Iterator[tuple[str, Answer]]:
-    for gold in read_gold(path, task):
-        if gold.answer is None:
-            continue
-        if not journal.some_records([gold.record]):
-            raise DataError(
-                f"{gold.place}: gold for the record {gold.record!r}, which is not among the items",
-                hint="ids in the gold file must be ids of the items",
-            )
-        yield gold.record, gold.answer
-
-
-def _mark(path: Path) -> Mapping[str, object]:
+def _mark(file: Path) -> Mapping[str, JSON]:
     """Return what tells a changed file from an unchanged one without reading it."""
     try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}", hint="check `[data]` in postil.toml") from None
-    return {"path": str(path.resolve()), "size": stat.st_size, "time": stat.st_mtime_ns}
+        stat = file.stat()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"{file}: cannot be read: {why}", hint=f"check [data] in {FILE_NAME}") from None
+    return {"size": stat.st_size, "time": stat.st_mtime_ns}
 
 
-def _reading(settings: Settings) -> Mapping[str, object]:
-    return settings.data.model_dump()
+class _Incoming:
+    """The records of the items file with their places; collects the gold, and checks what only the whole can show.
 
-
-def give_roles(journal: Journal, task: Task, *, demonstration_share: float) -> None:
-    """Give every gold record without a role one: shown in prompts, or kept to measure.
-
-    The choice follows from the record's text alone, so anybody can repeat it, and equal texts go together.
+    A fault is raised while the journal takes the records, so that the journal takes none.
     """
-    roles = journal.gold_roles()
-    unassigned = [record for record in journal.gold() if record not in roles]
-    if not unassigned:
-        return
-    shown = Shown.parse(task.show)
-    journal.give_roles(
-        (record.id, "demonstration" if _draw(shown, record) < demonstration_share else "certificate")
-        for record in journal.some_records(unassigned)
+
+    def __init__(self, journal: Journal, folder: Path, settings: Settings, task: Task, *, known: bool) -> None:
+        """Say whether records are `known` from earlier imports.
+
+        Raises:
+            SettingsError: the task shows the gold.
+        """
+        self.gold: dict[str, Answer] = {}
+        self._journal = journal
+        self._known = known
+        self._items, *own = _files(folder, settings)
+        self._gold_file = own[0] if own else None
+        self._field = gold_field(settings)
+        self._id_field = settings.data.id
+        self._task = task
+        self._shown = Shown.parse(task.show)
+        self._gold_lines: dict[str, int] = {}
+        if self._field in self._shown.fields:
+            raise SettingsError(
+                f"the task shows the field {self._field!r}, which holds the gold: an annotator would copy it",
+                hint=f"take {{{self._field}}} out of `show` in {FILE_NAME}",
+            )
+
+    def __iter__(self) -> Iterator[tuple[Record, str]]:
+        """Yield each record with its place.
+
+        Raises:
+            InputError: a file is wrong.
+        """
+        unseen = self._gold_of_file()
+        lacking: list[Located] = []
+        can_be_shown = has_gold = False
+        for located in read_records(self._items, id_field=self._id_field):
+            fields = located.record.fields
+            if not can_be_shown:
+                can_be_shown = all(field in fields for field in self._shown.fields)
+                lacking = lacking or [located]
+            has_gold = has_gold or self._field in fields
+            self._take_gold(located)
+            unseen.pop(located.record.id, None)
+            yield self._as_known(located.record), located.place
+        if not can_be_shown:
+            raise _not_shown(self._shown, lacking[0])
+        if self._field is not None and not has_gold:
+            raise DataError(
+                f"{self._items}: expected gold in the field {self._field!r}, which no record has",
+                hint=f"name a field, or a file that ends in {', '.join(sorted(_ENDINGS))}",
+            )
+        self._check_gold_known(unseen)
+
+    def _as_known(self, record: Record) -> Record:
+        """Return the record as the journal has it, if it differs in nothing but gold added or corrected since."""
+        if not self._known or self._field is None:
+            return record
+        for stored in self._journal.some_records([record.id]):
+            if digest(self._without_gold(stored)) == digest(self._without_gold(record)):
+                return stored
+        return record
+
+    def _without_gold(self, record: Record) -> Mapping[str, JSON]:
+        return {name: value for name, value in record.fields.items() if name != self._field}
+
+    def _take_gold(self, located: Located) -> None:
+        answer = accepted_gold(located, self._task, self._field) if self._field in located.record.fields else None
+        if answer is None:
+            return
+        id_ = located.record.id
+        if self.gold.setdefault(id_, answer) != answer:
+            raise DataError(
+                f"{located.place}: the gold of record {id_!r} differs from that of"
+                f" {located.source.at(self._gold_lines[id_])}",
+                hint="decide which holds, and remove the other",
+            )
+        self._gold_lines.setdefault(id_, located.line)
+
+    def _gold_of_file(self) -> dict[str, str]:
+        """Take the gold of a file of its own, and return the place of each record's."""
+        if self._gold_file is None:
+            return {}
+        places: dict[str, str] = {}
+        for gold in read_gold(self._gold_file, self._task):
+            if gold.answer is not None:
+                self.gold[gold.record] = gold.answer
+                places[gold.record] = gold.place
+        return places
+
+    def _check_gold_known(self, places: Mapping[str, str]) -> None:
+        for record, place in places.items():
+            if not self._journal.some_records([record]):
+                raise DataError(
+                    f"{place}: gold for the record {record!r}, which is not among the items",
+                    hint="ids in the gold file must be ids of the items",
+                )
+
+
+def _not_shown(shown: Shown, located: Located) -> SettingsError:
+    """Return the error for a task that shows a field which no record has: a slip, not a bad record."""
+    there = ", ".join(map(repr, located.record.fields)) or "none"
+    missing = next(field for field in shown.fields if field not in located.record.fields)
+    return SettingsError(
+        f"{located.place}: the task shows the field {missing!r}, the record has {there}",
+        hint=f'change `show` in {FILE_NAME}, or give --text FIELD; `show = "{{text}}"` shows the field text',
     )
 
 
-def _draw(shown: Shown, record: Record) -> float:
-    """Return a number in [0, 1) that depends on the folded text only."""
-    try:
-        text = fold(shown.render(record))
-    except RecordRejected:
-        text = record.id
-    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:8], "big")
-    return number / 2**64
-
-
-def measuring_gold(journal: Journal) -> dict[str, Answer]:
-    """Return the gold that may measure: it was never shown in a prompt."""
-    roles = journal.gold_roles()
-    return {record: answer for record, answer in journal.gold().items() if roles.get(record) == {"certificate"}}
-
-
-def demonstration_pool(journal: Journal, folder: Path, settings: Settings, task: Task) -> list[Demonstration]:
-    """Return the solved records that prompts may show, in the order of their ids.
+def accepted_gold(located: Located, task: Task, field: str | None) -> Answer | None:
+    """Return the gold in a record's field, or in the keys of the task's answers; `None` where it is left open.
 
     Raises:
-        InputError: the file of demonstrations is wrong.
+        DataError: it is no answer to the task; the message says where.
     """
-    if settings.data.demonstrations:
-        return list(_demonstration_file(folder / settings.data.demonstrations, settings, task))
-    gold, roles = journal.gold(), journal.gold_roles()
-    ids = sorted(record for record in gold if "demonstration" in roles.get(record, ()))
-    return [Demonstration(record, gold[record.id]) for record in journal.some_records(ids)]
-
-
-def _demonstration_file(path: Path, settings: Settings, task: Task) -> Iterable[Demonstration]:
-    field = settings.data.gold if settings.data.gold and "." not in settings.data.gold else None
-    for located in read_records(path, id_field=settings.data.id):
-        answer = _accepted(located, task, field) if field else gold_answer(located.record.fields, task)
-        if answer is not None:
-            yield Demonstration(located.record, answer)
-
-
-def shuffled(records: Iterable[Record], rng: random.Random) -> list[Record]:
-    """Return records in a random order."""
-    mixed = list(records)
-    rng.shuffle(mixed)
-    return mixed
+    try:
+        return gold_answer(located.record.fields, task, field)
+    except DataError as error:
+        where = "" if field is None else f", gold field {field!r}"
+        raise DataError(
+            f"{located.place}, record {located.record.id!r}{where}: {error.args[0]}",
+            hint=error.hint or "correct the gold, add the label to the task, or make it an alias of one",
+        ) from None

@@ -1,40 +1,53 @@
 """A project: postil.toml + journal -> the whole flow. The only place where running and judging meet."""
 
-import os
+import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from postil.errors import SettingsError
-from postil.project import importing, running
-from postil.project.annotators import build_annotator, build_engine, policy_of, price_of
+from postil.errors import InputError, SettingsError
+from postil.project import gold, importing, running
+from postil.project.annotators import Annotators, build_annotator, policy_of, price_of
 from postil.project.bridge import run_sync
+from postil.project.creating import Data, new_project
 from postil.project.exporting import import_annotations, write_export
-from postil.project.running import AnnotateResult, Plan, Preview
-from postil.project.settings import FILE_NAME, AnnotatorSettings, parse_settings, read_settings
-from postil.project.toml_writing import toml
+from postil.project.planning import Plan, plan
+from postil.project.running import AnnotateResult, Preview, Terms
+from postil.project.settings import DATABASE, FILE_NAME, read_settings
 from postil.project.verifying import Verification, Verifier
 from postil.runner import Progress, PromptedAnnotator, Runner
 from postil.store import Journal
 from postil.tasks import Task
-from postil.types import JSON, Assessment, Budget, Engine
+from postil.types import JSON, Assessment, Budget, Engine, Estimate
 
 if TYPE_CHECKING:  # numpy, scipy and more come with these
     from postil.project.students import StudentResult
 
-DATABASE: Final = "postil.db"
-_UNNAMED: Final = "default"
 _SEED: Final = 20240221
+_ADD: Final = f"add a table [annotators.NAME] with `engine = …` to {FILE_NAME}"
+_log = logging.getLogger("postil")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An annotator as far as its annotations are concerned."""
+
+    name: str
+    id: str
+    """Empty where it has never been at work and cannot be made."""
+    built: PromptedAnnotator | None = None
+    """`None` where it was imported, or cannot be made any more."""
 
 
 class Project:
     """A folder with postil.toml, data files and a journal.
 
     Every verb of the command line is a method here; those that ask an engine have an async twin with an `a` before
-    its name.
+    its name. What a user should know beside the result goes to the logger "postil".
     """
 
     def __init__(self, folder: str | Path = ".") -> None:
@@ -43,12 +56,10 @@ class Project:
         Raises:
             SettingsError: there is no postil.toml, or it is wrong.
             TaskError: its task cannot work.
-            StoreError: the journal cannot be opened.
         """
         self.folder = Path(folder)
-        self.settings = read_settings(self.folder)
-        self.task: Task = self.settings.the_task()
-        self._unnamed: tuple[AnnotatorSettings, Engine | None] | None = None
+        self.settings, self.task = read_settings(self.folder)
+        self.annotators = Annotators(self.folder, self.settings.annotators)
 
     @classmethod
     def create(
@@ -57,39 +68,27 @@ class Project:
         task: Task,
         *,
         items: str | Path,
-        gold: str | None = None,
+        gold: str | Path | None = None,
         id_field: str | None = None,
         annotators: Mapping[str, Mapping[str, JSON]] | None = None,
         budget: Mapping[str, JSON] | None = None,
     ) -> Self:
         """Make a project in a folder and return it, with its data read and checked.
 
+        `gold` is a field of the items, or a file of its own; `annotators` and `budget` are tables as postil.toml
+        has them.
+
         Raises:
             InputError: the folder has a project already, or the data is wrong; then nothing is made.
         """
-        folder = Path(folder)
-        if (folder / FILE_NAME).exists():
-            raise SettingsError(f"{folder / FILE_NAME}: there is a project already", hint="choose another folder")
-        data = {"items": _relative(Path(items), folder), "gold": gold, "id": id_field}
-        if gold is not None and Path(gold).is_file():
-            data["gold"] = _relative(Path(gold), folder)
-        tables: dict[str, Mapping[str, JSON]] = {"task": _without_defaults(task), "data": data}
-        tables |= {f"annotators.{name}": dict(settings) for name, settings in (annotators or {}).items()}
-        if budget:
-            tables["budget"] = budget
-        text = toml(tables)
-        made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE_NAME).write_text(text, encoding="utf-8")
-        try:
+        data = Data(Path(items), gold, id_field)
+        with new_project(Path(folder), task, data, annotators=annotators or {}, budget=budget or {}):
             project = cls(folder)
-            project.sync()
-        except BaseException:
-            for name in (FILE_NAME, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
-                (folder / name).unlink(missing_ok=True)
-            if made:
-                folder.rmdir()
-            raise
+            try:
+                project.sync()
+            except BaseException:
+                project.close()
+                raise
         return project
 
     @cached_property
@@ -111,89 +110,73 @@ class Project:
         """Close the journal."""
         self.close()
 
-    def sync(self) -> importing.Sync | None:
+    def sync(self, *, reading: bool = False) -> importing.Sync | None:
         """Bring records and gold into the journal; `None` when the files have not changed.
 
         Raises:
             InputError: a file is wrong; nothing was changed.
         """
-        found = importing.sync(self.journal, self.folder, self.settings, self.task)
-        importing.give_roles(self.journal, self.task, demonstration_share=self._demonstration_share)
+        found = importing.sync(self.journal, self.folder, self.settings, self.task, reading=reading)
+        shows = any(self.annotators[name].shots for name in self.annotators)
+        gold.give_roles(self.journal, self.task, self.settings, shows=shows)
         return found
 
-    @property
-    def _demonstration_share(self) -> float:
-        """No gold is set aside for prompts if no annotator shows any."""
-        shown = any(settings.shots for settings in self._all_settings.values())
-        return self.settings.gold.demonstration_share if shown and not self.settings.data.demonstrations else 0.0
+    # Who
 
-    # Annotators
-
-    @property
-    def _all_settings(self) -> Mapping[str, AnnotatorSettings]:
-        unnamed = {} if self._unnamed is None else {_UNNAMED: self._unnamed[0]}
-        return {**unnamed, **self.settings.annotators}
-
-    def annotator_name(self, name: str | None = None) -> str:
-        """Return the name given if there is such an annotator; without one, the first of the settings.
+    def _name(self, name: str | None) -> str:
+        """Return the name given if there is such an annotator; without one, the first of them.
 
         Raises:
             SettingsError: there is no such annotator, or none at all.
         """
-        known = list(self._all_settings)
+        known = self._names
+        if name in known:
+            return name
         if name is None and known:
             return known[0]
-        if name not in known:
-            raise SettingsError(
-                f"no annotator {name!r}; there are {', '.join(map(repr, known)) or 'none'}"
-                if name
-                else f"{self.folder / FILE_NAME}: there is no annotator",
-                hint="add a table [annotators.NAME] with `engine = …`",
-            )
+        if name is None:
+            raise SettingsError(f"{self.folder / FILE_NAME}: there is no annotator", hint=_ADD)
+        raise SettingsError(f"no annotator {name!r}; there are {', '.join(map(repr, known)) or 'none'}", hint=_ADD)
+
+    @property
+    def _names(self) -> list[str]:
+        """The annotators that can be asked, then those that the journal knows, the newest first."""
+        # A journal is not made for this: a wrong name must leave no file behind.
+        stored = self.journal.annotators() if (self.folder / DATABASE).exists() else []
+        return list(dict.fromkeys([*self.annotators, *(name for _, name, _ in reversed(stored))]))
+
+    def _asked(self, annotator: str | None, engine: str | Engine | None, options: Mapping[str, Any]) -> str:
+        """Return the name of an annotator that can be asked, one of the settings or one described by arguments."""
+        if engine is not None:
+            return self.annotators.describe(annotator, engine, options)
+        if options:
+            raise SettingsError(f"expected `engine` beside {', '.join(map(repr, options))}")
+        name = self._name(annotator)
+        if name not in self.annotators:
+            raise SettingsError(f"the annotator {name!r} is known by its annotations only", hint=_ADD)
         return name
 
-    def _annotator(self, name: str, *, with_key: bool = True) -> PromptedAnnotator:
-        settings = self._all_settings[name]
-        given = self._unnamed[1] if name == _UNNAMED and self._unnamed else None
-        engine = given or build_engine(name, settings, self.folder, with_key=with_key)
-        pool = importing.demonstration_pool(self.journal, self.folder, self.settings, self.task)
-        return build_annotator(name, settings, self.task, engine, pool)
-
-    @asynccontextmanager
-    async def _opened(self, name: str) -> AsyncGenerator[PromptedAnnotator, None]:
-        annotator = self._annotator(name)
-        given = self._unnamed[1] if self._unnamed else None
-        try:
-            yield annotator
-        finally:
-            if annotator.engine is not given:
-                await annotator.engine.aclose()
-
-    def annotator_id(self, name: str) -> str:
-        """Return the id of an annotator of the settings, or of the newest imported one of that name.
+    def _read(self, annotator: str | None) -> _Known:
+        """Return an annotator for a verb that only reads what is there; it need not work as things stand.
 
         Raises:
-            SettingsError: there is no such annotator.
+            InputError: there is no such annotator, or data or settings are wrong.
         """
-        if name in self._all_settings:
-            return self._annotator(name, with_key=False).id
-        imported = [id_ for id_, known, spec in self.journal.annotators() if known == name and "source" in spec]
-        if imported:
-            return imported[-1]
-        return self.annotator_name(name)
+        name = self._name(annotator)
+        self.sync(reading=True)
+        stored = [id_ for id_, known, _ in self.journal.annotators() if known == name]
+        if name not in self.annotators:
+            return _Known(name, stored[-1])
+        try:
+            built = self._built(name, self.annotators.engine(name, with_key=False), say=_unsaid)
+        except InputError as error:
+            _log.warning("%s", error)
+            return _Known(name, stored[-1] if stored else "")
+        return _Known(name, built.id, built)
 
-    def _chosen(self, annotator: str | None, engine: str | Engine | None, options: Mapping[str, Any]) -> str:
-        """Return the name of an annotator, having noted the one that was described by arguments."""
-        if engine is None:
-            if options:
-                raise SettingsError(f"expected `engine` beside {', '.join(options)}")
-            return self.annotator_name(annotator)
-        named = engine if isinstance(engine, str) else "scripted"
-        table = {"engine": named, **options}
-        values = self.settings.model_dump(by_alias=True, exclude_unset=True) | {"annotators": {_UNNAMED: table}}
-        settings = parse_settings(values, "annotate()").annotators[_UNNAMED]
-        self._unnamed = (settings, None if isinstance(engine, str) else engine)
-        return _UNNAMED
+    def _built(self, name: str, engine: Engine, say: Callable[[str], None] = _log.warning) -> PromptedAnnotator:
+        pool = gold.demonstration_pool(self.journal, self.folder, self.settings, self.task)
+        return build_annotator(name, self.annotators[name], self.task, engine, pool, say=say)
 
     # Verbs
 
@@ -241,64 +224,70 @@ class Project:
         **options: Any,
     ) -> AnnotateResult:
         """Do what `annotate` does, from async code."""
-        name = self._chosen(annotator, engine, options)
-        self.sync()
-        settings = self._all_settings[name]
-        async with self._opened(name) as built:
+        name = self._asked(annotator, engine, options)
+        async with self.annotators.opened(name) as opened:
+            terms = self._terms(name, opened, budget)
+            self.sync()
             return await running.annotate(
                 self.journal,
-                built,
-                budget=budget or self.settings.budget.budget(),
-                price=price_of(settings),
-                policy=policy_of(settings),
+                self._built(name, opened),
+                terms,
                 limit=limit,
                 on_progress=on_progress,
                 on_start=on_start,
             )
+
+    def _terms(self, name: str, engine: Engine, budget: Budget | None = None) -> Terms:
+        """Return budget, price and policy of an annotator; a fault in them is told before anything is changed."""
+        settings = self.annotators[name]
+        given = budget or self.settings.budget.budget()
+        return Terms.checked(name, engine, given, price_of(settings), policy_of(settings))
 
     def preview(self, annotator: str | None = None, *, n: int = 5) -> list[Preview]:
         """Return what a few records come to: exact prompt, reply, answer. Their replies are kept and not paid again.
 
         Raises:
             InputError: settings or data are wrong.
-            EngineError: the engine answers nothing.
+            EngineError: no request can work.
         """
         return run_sync(self.apreview(annotator, n=n))
 
     async def apreview(self, annotator: str | None = None, *, n: int = 5) -> list[Preview]:
         """Do what `preview` does, from async code."""
-        name = self.annotator_name(annotator)
-        self.sync()
-        async with self._opened(name) as built:
-            ids = self.journal.record_ids_by_digest(n)
-            settings = self._all_settings[name]
-            return await running.preview(
-                self.journal,
-                built,
-                self.journal.some_records(ids),
-                budget=self.settings.budget.budget(),
-                price=price_of(settings),
-                policy=policy_of(settings),
-            )
+        name = self._asked(annotator, None, {})
+        async with self.annotators.opened(name) as opened:
+            terms = self._terms(name, opened)
+            self.sync()
+            records = self.journal.some_records(self.journal.record_ids_by_digest(n))
+            return await running.preview(self.journal, self._built(name, opened), records, terms)
 
     def plan(self, annotator: str | None = None, *, probe: int = 0) -> Plan:
         """Return what labelling the pending records takes; spends nothing unless `probe` asks for that many labels.
 
         Raises:
             InputError: settings or data are wrong.
+            EngineError: the probe shows that no request can work.
         """
-        name = self.annotator_name(annotator)
-        self.sync()
+        return run_sync(self.aplan(annotator, probe=probe))
+
+    async def aplan(self, annotator: str | None = None, *, probe: int = 0) -> Plan:
+        """Do what `plan` does, from async code."""
+        name = self._asked(annotator, None, {})
         if probe:
-            self.annotate(name, limit=probe)
-        built = self._annotator(name, with_key=False)
-        assessment = self.assess(name) if importing.measuring_gold(self.journal) else None
-        accuracy = assessment.metrics.get("accuracy") or assessment.metrics.get("mae") if assessment else None
-        price = price_of(self._all_settings[name])
-        try:
-            return running.plan(self.journal, built, price, accuracy=accuracy, rng=random.Random(_SEED))
-        finally:
-            run_sync(built.engine.aclose())
+            probed = await self.aannotate(name, limit=probe)
+            if probed.error is not None:
+                raise probed.error
+        async with self.annotators.opened(name, with_key=False) as opened:
+            self.sync()
+            built = self._built(name, opened, say=_unsaid)
+            accuracy = self._quality(name) if gold.measuring_gold(self.journal) else None
+            price = price_of(self.annotators[name])
+            return plan(self.journal, built, price, accuracy=accuracy, rng=random.Random(_SEED))
+
+    def _quality(self, name: str) -> Estimate | None:
+        """Return how good an annotator's annotations are so far: accuracy, or for ratings how far off."""
+        metrics = self.assess(name).metrics
+        return metrics.get("accuracy") or metrics.get("mae")
 
     def status(self, annotator: str | None = None) -> dict[str, JSON]:
         """Return records by state, money, gold by role and open intents.
@@ -306,14 +295,10 @@ class Project:
         Raises:
             InputError: settings or data are wrong.
         """
-        self.sync()
-        known = bool(self._all_settings) or annotator is not None
-        name = self.annotator_name(annotator) if known and annotator in (None, *self._all_settings) else annotator
-        counts = running.tally(self.journal, self.annotator_id(name) if name else "")
-        roles: dict[str, int] = {}
-        for held in self.journal.gold_roles().values():
-            for role in held:
-                roles[role] = roles.get(role, 0) + 1
+        known = self._read(annotator) if annotator is not None or self._names else None
+        if known is None:
+            self.sync(reading=True)
+        counts = running.tally(self.journal, known.id if known else "")
         return {
             "records": counts.records,
             "labelled": counts.labelled,
@@ -323,8 +308,8 @@ class Project:
             "failures": dict(counts.failures),
             "open_intents": self.journal.open_intents(),
             "usd": self.journal.spending().usd,
-            "gold": roles,
-            "annotator": name,
+            "gold": gold.count_roles(self.journal),
+            "annotator": known.name if known else None,
         }
 
     def assess(self, annotator: str | None = None) -> Assessment:
@@ -335,9 +320,8 @@ class Project:
         """
         from postil.project.assessing import assess_annotator  # noqa: PLC0415 - numpy and scipy
 
-        self.sync()
-        name = annotator if annotator is not None else self.annotator_name()
-        return assess_annotator(self.journal, self.task, self.annotator_id(name), name=name)
+        known = self._read(annotator)
+        return assess_annotator(self.journal, self.task, known.id, name=known.name)
 
     def report(self, path: str | Path, annotator: str | None = None) -> str:
         """Write the HTML report of an annotator, beside it its newest student, and return its headline.
@@ -347,13 +331,9 @@ class Project:
         """
         from postil.project.reporting import write_report  # noqa: PLC0415 - numpy, scipy and altair
 
-        self.sync()
-        name = annotator if annotator is not None else self.annotator_name()
-        settings = self._all_settings.get(name)
-        built = self._annotator(name, with_key=False) if settings else None
-        price = price_of(settings) if settings else None
-        id_ = built.id if built else self.annotator_id(name)
-        return write_report(self.journal, self.task, id_, name, built, price, Path(path))
+        known = self._read(annotator)
+        price = price_of(self.annotators[known.name]) if known.built else None
+        return write_report(self.journal, self.task, known.id, known.name, known.built, price, Path(path))
 
     def learn(self, what: str = "student", annotator: str | None = None, *, name: str | None = None) -> "StudentResult":
         """Train a student on an annotator's annotations, save it under `students/`, and measure both.
@@ -361,14 +341,13 @@ class Project:
         Raises:
             InputError: there is too little to learn from, or an extra is missing.
         """
-        from postil.project.students import learn_student  # noqa: PLC0415 - numpy, scipy and scikit-learn
+        from postil.project.students import learn_student, student_folder  # noqa: PLC0415 - numpy and scipy
 
         if what != "student":
             raise SettingsError(f"expected something that can be learned: 'student', got {what!r}")
-        self.sync()
-        teacher = self.annotator_name(annotator)
-        path = self.folder / "students" / (name or teacher)
-        return learn_student(self.journal, self._annotator(teacher, with_key=False), path)
+        path = student_folder(self.folder, self._name(annotator) if name is None else name)
+        teacher = self._read(annotator)
+        return learn_student(self.journal, self.task, teacher.id, teacher.name, path)
 
     def export(self, path: str | Path, annotator: str | None = None, *, format: str | None = None) -> int:  # noqa: A002
         """Write one line a record and return how many; the path "-" is standard output.
@@ -376,9 +355,8 @@ class Project:
         Raises:
             InputError: the format or the path cannot be written.
         """
-        self.sync()
-        name = annotator if annotator is not None else self.annotator_name()
-        return write_export(self.journal, self.annotator_id(name), name, path=path, format=format)
+        known = self._read(annotator)
+        return write_export(self.journal, known.id, known.name, path=path, format=format)
 
     def import_(self, path: str | Path, *, annotator: str, format: str | None = None) -> int:  # noqa: A002
         """Add annotations made elsewhere under an annotator's name and return how many.
@@ -386,36 +364,27 @@ class Project:
         Raises:
             InputError: the file is wrong, or the name is one of the settings' annotators; nothing is added.
         """
-        if annotator in self._all_settings:
+        if annotator in self.annotators:
             raise SettingsError(f"the name {annotator!r} is taken by an annotator of the settings")
         self.sync()
         return import_annotations(self.journal, self.task, Path(path), annotator=annotator, format=format)
 
     def verify(self) -> Verification:
         """Derive every label and cost again from the journal, offline, and return what is right and what is not."""
+        return run_sync(self._verified())
+
+    async def _verified(self) -> Verification:
         known: dict[str, PromptedAnnotator] = {}
-        for name in self._all_settings:
-            built = self._annotator(name, with_key=False)
-            known[built.id] = built
-        try:
+        async with AsyncExitStack() as stack:
+            for name in self.annotators:
+                try:
+                    opened = await stack.enter_async_context(self.annotators.opened(name, with_key=False))
+                    built = self._built(name, opened, say=_unsaid)
+                    known[built.id] = built
+                except InputError as error:
+                    _log.warning("not rendered again: %s", error)
             return Verifier(self.journal, known).verify()
-        finally:
-            for built in known.values():
-                run_sync(built.engine.aclose())
 
 
-def _relative(path: Path, folder: Path) -> str:
-    """Return a path as the project's file should have it: from the folder if both are on one disk."""
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    except ValueError:
-        return str(path.resolve())
-
-
-def _without_defaults(task: Task) -> Mapping[str, JSON]:
-    """Return a task's spec as a person would write it: without what is empty."""
-    spec = dict(task.spec)
-    labels = spec.get("labels")
-    if isinstance(labels, dict) and not any(labels.values()):
-        spec["labels"] = list(labels)
-    return {key: value for key, value in spec.items() if value not in (None, False, {}, [])}
+def _unsaid(_: str) -> None:
+    """Say nothing: for what will not be asked, notes about asking are noise."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from postil.assess.report import headline, render_report
 from postil.formats import output
 from postil.project.assessing import assess_annotator, build_report
-from postil.project.students import assess_saved_student
+from postil.project.students import assess_newest_student
 from postil.runner import Price, PromptedAnnotator
 from postil.store import Journal
 from postil.tasks import Task
@@ -28,7 +28,7 @@ def write_report(
         MissingExtraError: an extra is not installed.
     """
     assessments = [assess_annotator(journal, task, id_, name=name)]
-    student = assess_saved_student(journal, annotator) if annotator else None
+    student = assess_newest_student(journal, task, id_)
     if student is not None:
         assessments.append(student)
     report = build_report(
@@ -41,7 +41,6 @@ def write_report(
         provenance=_provenance(journal, id_, name, annotator),
     )
     page = render_report(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with output(path) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
     return headline(report)

@@ -1,14 +1,63 @@
-"""Carrying an annotator through the project's records, and looking ahead before that."""
+"""Carrying an annotator through the project's records, and through a few of them first."""
 
 import itertools
+import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Self
 
-from postil.errors import EngineError, RecordRejected
+from postil.canonical import digest
+from postil.errors import EngineError, RecordRejected, SettingsError
 from postil.runner import Policy, Price, Progress, PromptedAnnotator, Runner, RunSummary
-from postil.store import Journal
-from postil.types import JSON, Budget, Estimate, Message, Outcome, Record, Usage
+from postil.store import Journal, Spending
+from postil.types import JSON, Budget, Completion, Engine, Message, Outcome, Record
+
+_log = logging.getLogger("postil")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms requests may leave."""
+
+    budget: Budget
+    price: Price | None
+    """`None` where it is unknown."""
+    policy: Policy
+
+    @classmethod
+    def checked(cls, name: str, engine: Engine, budget: Budget, price: Price | None, policy: Policy) -> Self:
+        """Return the terms of an annotator.
+
+        Raises:
+            SettingsError: a limit is below zero, or it is in dollars and the price unknown.
+        """
+        for limit, value in asdict(budget).items():
+            if value is not None and not value >= 0:
+                raise SettingsError(f"annotator {name!r}: expected a budget of 0 or more {limit}, got {value!r}")
+        if budget.usd is not None and price is None and not engine.capabilities.free:
+            raise SettingsError(
+                f"annotator {name!r}: the budget is {budget.usd:g} dollars, and its price is unknown",
+                hint="give its table `price = { input = …, output = … }`, dollars for a million tokens",
+            )
+        return cls(budget, price, policy)
+
+    def runner(
+        self,
+        journal: Journal,
+        annotator: PromptedAnnotator,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Runner:
+        """Return a runner on these terms."""
+        return Runner(
+            journal,
+            annotator,
+            rng=random.Random(annotator.id),
+            budget=self.budget,
+            price=self.price,
+            policy=self.policy,
+            on_progress=on_progress,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +116,48 @@ def tally(journal: Journal, annotator: str) -> Tally:
 async def annotate(
     journal: Journal,
     annotator: PromptedAnnotator,
+    terms: Terms,
     *,
-    budget: Budget,
-    price: Price | None,
-    policy: Policy,
     limit: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_start: Callable[[Runner], None] | None = None,
 ) -> AnnotateResult:
-    """Give every pending record an outcome, or as many as limit and budget allow.
+    """Give every pending record an outcome, or as many as limit and budget allow; without any, nothing is touched.
 
     Raises:
         InputError, StoreError: nothing can be done.
     """
-    journal.add_annotator(annotator.name, annotator.spec)
-    runner = Runner(
-        journal,
-        annotator,
-        rng=random.Random(annotator.id),
-        budget=budget,
-        price=price,
-        policy=policy,
-        on_progress=on_progress,
-    )
-    if on_start:
-        on_start(runner)
+    if limit is not None and limit < 0:
+        raise SettingsError(f"expected a limit of 0 or more records, got {limit}")
     pending = tally(journal, annotator.id).pending
+    wanted = pending if limit is None else min(limit, pending)
+    if not wanted:
+        return _result(journal, annotator, RunSummary(Spending(0, 0, 0, 0, 0, 0.0), 0.0, None, None))
     with journal.run_lock():
-        records = itertools.islice(journal.pending(annotator.id), limit)
-        summary = await runner.run(records, pending if limit is None else min(limit, pending))
+        runner = terms.runner(journal, annotator, on_progress)
+        if on_start:
+            on_start(runner)
+        _tell_changes(journal, annotator)
+        journal.add_annotator(annotator.name, annotator.spec)
+        summary = await runner.run(itertools.islice(journal.pending(annotator.id), limit), wanted)
     return _result(journal, annotator, summary)
+
+
+def _tell_changes(journal: Journal, annotator: PromptedAnnotator) -> None:
+    """Say that an annotator of this name was at work before and would answer otherwise now: all is pending again."""
+    before = {id_: spec for id_, name, spec in journal.annotators() if name == annotator.name}
+    if not before or annotator.id in before:
+        return
+    newest, spec = list(before.items())[-1]
+    changed = [key for key, value in annotator.spec.items() if digest(value) != digest(spec.get(key))]
+    labelled = tally(journal, newest).labelled
+    if labelled:
+        _log.warning(
+            "annotator %r is not what it was (%s changed): its %d annotations of before stay, and do not count for it",
+            annotator.name,
+            ", ".join(changed),
+            labelled,
+        )
 
 
 def _result(journal: Journal, annotator: PromptedAnnotator, summary: RunSummary) -> AnnotateResult:
@@ -123,144 +184,44 @@ class Preview:
     record: Record
     messages: Sequence[Message]
     reply: str | None
-    outcome: Outcome
+    outcome: Outcome | None
+    """`None` for a record that was not asked about, because the budget is spent."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return one element of what `postil preview --json` prints."""
+        read = {} if self.outcome is None else asdict(self.outcome)
         return {
             "id": self.record.id,
             "messages": [asdict(message) for message in self.messages],
             "reply": self.reply,
-            "outcome": type(self.outcome).__name__.lower(),
-            **{key: value for key, value in asdict(self.outcome).items() if key not in {"record", "annotator"}},
+            "outcome": "pending" if self.outcome is None else type(self.outcome).__name__.lower(),
+            **{key: value for key, value in read.items() if key not in {"record", "annotator"}},
         }
 
 
 async def preview(
-    journal: Journal,
-    annotator: PromptedAnnotator,
-    records: Sequence[Record],
-    *,
-    budget: Budget,
-    price: Price | None,
-    policy: Policy,
+    journal: Journal, annotator: PromptedAnnotator, records: Sequence[Record], terms: Terms
 ) -> list[Preview]:
     """Put records to an annotator without giving them outcomes; the replies are kept and used when they are labelled.
 
     Raises:
         EngineError: no request can work.
     """
-    journal.add_annotator(annotator.name, annotator.spec)
-    runner = Runner(journal, annotator, rng=random.Random(annotator.id), budget=budget, price=price, policy=policy)
     with journal.run_lock():
+        runner = terms.runner(journal, annotator)
+        journal.add_annotator(annotator.name, annotator.spec)
         replies = await runner.ask(records)
-    seen: list[Preview] = []
-    for record in records:
-        try:
-            request = annotator.request(record)
-        except RecordRejected as error:
-            seen.append(Preview(record, (), None, annotator.failed(record.id, error)))
-            continue
-        completion = replies[record.id]
-        if isinstance(completion, EngineError):
-            seen.append(Preview(record, request.messages, None, annotator.failed(record.id, completion)))
-            continue
-        outcome = runner.annotator.read(record.id, completion, annotator.request_digest(request))
-        seen.append(Preview(record, request.messages, completion.text, outcome))
-    return seen
+    return [_preview(runner.annotator, record, replies.get(record.id)) for record in records]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What labelling the pending records would take. Spends nothing by itself."""
-
-    annotator: str
-    records: int
-    pending: int
-    requests: int
-    prompt_tokens: Estimate | None
-    """Tokens of one prompt, from prompts that were rendered and counted."""
-    input_tokens: int
-    output_tokens: int
-    usd: float | None
-    price_date: str | None
-    seconds: float | None
-    """From the pace of this annotator's own earlier requests; `None` before there are any."""
-    unusable: int
-    """Of the records looked at, how many cannot be asked about at all."""
-    accuracy: Estimate | None
-    """On the gold labelled so far; `None` before there is any."""
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return what `postil plan --json` prints."""
-        return asdict(self)
-
-
-def plan(
-    journal: Journal,
-    annotator: PromptedAnnotator,
-    price: Price | None,
-    *,
-    accuracy: Estimate | None,
-    rng: random.Random,
-    looked_at: int = 50,
-) -> Plan:
-    """Return what is ahead, from prompts rendered for a random draw of pending records."""
-    counts = tally(journal, annotator.id)
-    drawn = _reservoir(journal.pending(annotator.id), looked_at, rng)
-    tokens, answers, unusable = _prompt_sizes(annotator, drawn)
-    usable = counts.pending if not drawn else round(counts.pending * len(tokens) / len(drawn))
-    each = _mean(tokens)
-    per_second = journal.pace(annotator.id)
-    total = Usage(round(usable * each.value) if each else 0, usable * answers)
-    priced = 0.0 if annotator.engine.capabilities.free else price.cost(total) if price else None
-    return Plan(
-        annotator=annotator.name,
-        records=counts.records,
-        pending=counts.pending,
-        requests=usable,
-        prompt_tokens=each,
-        input_tokens=total.input_tokens,
-        output_tokens=total.output_tokens,
-        usd=priced,
-        price_date=price.date if price else None,
-        seconds=usable / per_second if per_second else None,
-        unusable=unusable,
-        accuracy=accuracy,
-    )
-
-
-def _prompt_sizes(annotator: PromptedAnnotator, records: Sequence[Record]) -> tuple[list[int], int, int]:
-    """Return tokens of each prompt, the most tokens an answer takes, and how many records cannot be asked about."""
-    tokens: list[int] = []
-    answer = unusable = 0
-    for record in records:
-        try:
-            request = annotator.request(record)
-        except RecordRejected:
-            unusable += 1
-            continue
-        tokens.append(annotator.engine.count_tokens(request.messages))
-        answer = 1 if annotator.engine.capabilities.scores == "sequence" else request.max_tokens
-    return tokens, answer, unusable
-
-
-def _mean(values: Sequence[int]) -> Estimate | None:
-    """Return mean and 95 % interval (normal), `None` for no values."""
-    if not values:
-        return None
-    n = len(values)
-    mean = sum(values) / n
-    spread = 1.96 * (sum((value - mean) ** 2 for value in values) / max(n - 1, 1) / n) ** 0.5
-    return Estimate(mean, mean - spread, mean + spread, 0.95, n, "mean of prompts rendered; normal interval")
-
-
-def _reservoir(records: Iterable[Record], size: int, rng: random.Random) -> list[Record]:
-    """Return a uniform draw from a stream of any length (Vitter 1985, algorithm R)."""
-    drawn: list[Record] = []
-    for i, record in enumerate(records):
-        if i < size:
-            drawn.append(record)
-        elif (place := rng.randrange(i + 1)) < size:
-            drawn[place] = record
-    return drawn
+def _preview(annotator: PromptedAnnotator, record: Record, reply: Completion | EngineError | None) -> Preview:
+    try:
+        request = annotator.request(record)
+    except RecordRejected as error:
+        return Preview(record, (), None, annotator.failed(record.id, error))
+    if reply is None:
+        return Preview(record, request.messages, None, None)
+    if isinstance(reply, EngineError):
+        return Preview(record, request.messages, None, annotator.failed(record.id, reply))
+    outcome = annotator.read(record, reply, annotator.request_digest(request))
+    return Preview(record, request.messages, reply.text, outcome)

@@ -1,7 +1,9 @@
 """Students: trained on an annotator's annotations, measured beside it on gold that neither has seen."""
 
+import logging
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,12 +13,11 @@ import numpy as np
 from postil.assess.assessment import assess
 from postil.assess.comparison import compare
 from postil.canonical import digest
-from postil.errors import DataError, RecordRejected
+from postil.errors import DataError, InputError, RecordRejected, SettingsError
 from postil.learn.embeddings import default_embedder
 from postil.learn.student import Student, train_student
 from postil.project.assessing import assess_annotator
-from postil.project.importing import measuring_gold
-from postil.runner import PromptedAnnotator
+from postil.project.gold import measuring_gold
 from postil.store import Journal
 from postil.store.journal import now
 from postil.tasks import Task
@@ -25,6 +26,7 @@ from postil.tasks.shown import Shown
 from postil.types import JSON, Annotation, Answer, Assessment, Confidence, Estimate, Outcome, Record
 
 _SEED: Final = 20240221
+_log = logging.getLogger("postil")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,18 @@ class StudentResult:
     """Student's accuracy minus teacher's, paired, on gold that both answered."""
     notes: tuple[str, ...]
 
+    @property
+    def engine(self) -> str:
+        """What `engine` must say in postil.toml, or to `annotate`, to label with it."""
+        return f"student:students/{self.path.name}"
+
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil learn student --json` prints."""
         from postil.project.output import assessment_json, estimate_json  # noqa: PLC0415
 
         return {
             "student": str(self.path),
+            "engine": self.engine,
             "teacher": self.teacher,
             "trained_on": self.trained_on,
             "gold_used": self.gold_used,
@@ -61,28 +69,41 @@ class StudentResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Lessons:
     texts: list[str]
     targets: list[Mapping[str, float]]
     gold_used: int
 
 
-def learn_student(journal: Journal, annotator: PromptedAnnotator, path: Path) -> StudentResult:
-    """Train a student, save it at `path`, and measure it (survey 0.09 to 0.12, 3.10).
+def student_folder(project: Path, name: str) -> Path:
+    """Return the folder of a student.
 
-    It learns from the annotator's annotations with their probabilities, and from gold that prompts may show.
-    Texts that stand in the measuring gold, in any folding, are left out of training.
+    Raises:
+        SettingsError: the name cannot be that of one folder.
+    """
+    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
+        raise SettingsError(
+            f"expected the name of a folder under students/, got {name!r}", hint="give another: --name NAME"
+        )
+    return project / "students" / name
+
+
+def learn_student(journal: Journal, task: Task, teacher: str, name: str, path: Path) -> StudentResult:
+    """Train a student on the annotations of a teacher, given by id and name; save it and measure both.
+
+    It learns from the annotations with their probabilities, and from gold that prompts may show (survey 0.09 to 0.12,
+    3.10). Texts that stand in the measuring gold, in any folding, are left out of training.
 
     Raises:
         DataError: there is too little to learn from.
+        SettingsError: something else has the student's place.
     """
-    task = annotator.task
     held_out = measuring_gold(journal)
-    lessons = _lessons(journal, annotator, held_out)
+    lessons = _lessons(journal, task, teacher, held_out)
     if not lessons.texts:
         raise DataError(
-            f"expected annotations of {annotator.name!r} on records outside the measuring gold, got none",
+            f"expected annotations of {name!r} on records outside the measuring gold, got none",
             hint="run `postil annotate` first",
         )
     embedder, note = default_embedder(lessons.texts)
@@ -93,32 +114,40 @@ def learn_student(journal: Journal, annotator: PromptedAnnotator, path: Path) ->
         embedder=embedder,
         seed=_SEED,
         task_version=digest(task.spec),
-        teacher=annotator.id,
+        teacher=teacher,
         trained_at=now(),
     )
-    _replace(student, path)
-    teacher = assess_annotator(journal, task, annotator.id, name=annotator.name)
+    _save(student, path)
     outcomes = student_outcomes(journal, task, student, held_out, name="student")
-    measured = _assess_student(journal, task, outcomes, held_out)
-    answers = {s.outcome.record: s.outcome for s in journal.outcomes(annotator.id) if s.outcome.record in held_out}
-    difference = compare(task, outcomes, answers, held_out, rng=np.random.default_rng(_SEED))
+    answers = {s.outcome.record: s.outcome for s in journal.outcomes(teacher) if s.outcome.record in held_out}
     result = StudentResult(
-        path, annotator.name, len(lessons.texts) - lessons.gold_used, lessons.gold_used, teacher, measured,
-        difference, tuple(filter(None, (note, *student.notes))),
-    )  # fmt: skip
-    journal.add_event("student", annotator.id, {"path": str(path.resolve()), "trained_on": result.trained_on})
+        path=path,
+        teacher=name,
+        trained_on=len(lessons.texts) - lessons.gold_used,
+        gold_used=lessons.gold_used,
+        teacher_assessment=assess_annotator(journal, task, teacher, name=name),
+        student_assessment=_assess_student(journal, task, outcomes, held_out),
+        difference=compare(task, outcomes, answers, held_out, rng=np.random.default_rng(_SEED)),
+        notes=tuple(filter(None, (note, *student.notes))),
+    )
+    # The folder moves with the project, so its name is kept, not its path.
+    journal.add_event("student", teacher, {"name": path.name, "trained_on": result.trained_on})
     return result
 
 
-def assess_saved_student(journal: Journal, annotator: PromptedAnnotator) -> Assessment | None:
-    """Return the assessment of the newest student of an annotator, `None` if there is none or its files are gone."""
-    event = journal.latest_event("student", annotator.id)
-    if event is None or not Path(event["path"]).exists():
+def assess_newest_student(journal: Journal, task: Task, teacher: str) -> Assessment | None:
+    """Return the assessment of a teacher's newest student, `None` if there is none or it cannot be loaded any more."""
+    event = journal.latest_event("student", teacher)
+    if event is None:
+        return None
+    try:
+        student = Student.load(student_folder(journal.path.parent, event["name"]))
+    except InputError as error:
+        _log.warning("the student is left out: %s", error)
         return None
     held_out = measuring_gold(journal)
-    student = Student.load(Path(event["path"]))
-    outcomes = student_outcomes(journal, annotator.task, student, held_out, name="student")
-    return _assess_student(journal, annotator.task, outcomes, held_out)
+    outcomes = student_outcomes(journal, task, student, held_out, name="student")
+    return _assess_student(journal, task, outcomes, held_out)
 
 
 def student_outcomes(
@@ -126,14 +155,7 @@ def student_outcomes(
 ) -> dict[str, Outcome]:
     """Return the student's annotation of every gold record that can be shown."""
     shown = Shown.parse(task.show)
-    records: list[tuple[Record, str]] = []
-    for record in journal.some_records(sorted(gold)):
-        try:
-            records.append((record, shown.render(record)))
-        except RecordRejected:
-            continue
-    if not records:
-        return {}
+    records = list(_shown_texts(shown, journal.some_records(sorted(gold))))
     odds = student.predict_probabilities([text for _, text in records])
     return {record.id: _annotation(task, record, row, name) for (record, _), row in zip(records, odds, strict=True)}
 
@@ -160,58 +182,61 @@ def _assess_student(
     )
 
 
-def _lessons(journal: Journal, annotator: PromptedAnnotator, held_out: Mapping[str, Answer]) -> _Lessons:
-    task = annotator.task
+def _lessons(journal: Journal, task: Task, teacher: str, held_out: Mapping[str, Answer]) -> _Lessons:
     shown = Shown.parse(task.show)
-    unseen = {
-        fold(shown.render(record)) for record in journal.some_records(sorted(held_out)) if _can_show(shown, record)
-    }
+    unseen = {fold(text) for _, text in _shown_texts(shown, journal.some_records(sorted(held_out)))}
     gold, roles = journal.gold(), journal.gold_roles()
-    texts: list[str] = []
-    targets: list[Mapping[str, float]] = []
-    gold_used = 0
-    for stored in journal.outcomes(annotator.id):
+    lessons = _Lessons([], [], 0)
+    for stored in journal.outcomes(teacher):
         outcome = stored.outcome
         if not isinstance(outcome, Annotation) or outcome.record in held_out:
             continue
-        [record] = journal.some_records([outcome.record])
-        text = shown.render(record)
-        if fold(text) in unseen:
+        for record, text in _shown_texts(shown, journal.some_records([outcome.record])):
+            if fold(text) in unseen:
+                continue
+            of_gold = "demonstration" in roles.get(record.id, ())
+            lessons.gold_used += of_gold
+            lessons.texts.append(text)
+            lessons.targets.append(_target(task, gold[record.id]) if of_gold else _teaching(task, outcome))
+    return lessons
+
+
+def _shown_texts(shown: Shown, records: Iterable[Record]) -> Iterator[tuple[Record, str]]:
+    """Yield records with what they show, those left out that show nothing."""
+    for record in records:
+        try:
+            yield record, shown.render(record)
+        except RecordRejected:
             continue
-        shown_gold = "demonstration" in roles.get(record.id, ())
-        gold_used += shown_gold
-        texts.append(text)
-        targets.append(_gold_target(task, gold[record.id]) if shown_gold else _target(task, outcome))
-    return _Lessons(texts, targets, gold_used)
 
 
-def _can_show(shown: Shown, record: Record) -> bool:
-    try:
-        shown.render(record)
-    except RecordRejected:
-        return False
-    return True
+def _teaching(task: Task, annotation: Annotation) -> Mapping[str, float]:
+    return annotation.probabilities or _target(task, annotation.answer)
 
 
-def _target(task: Task, annotation: Annotation) -> Mapping[str, float]:
-    return annotation.probabilities or {task.describe(annotation.answer): 1.0}
-
-
-def _gold_target(task: Task, answer: Answer) -> Mapping[str, float]:
-    """Return gold as a target over the labels; a rating between two points is shared between them."""
+def _target(task: Task, answer: Answer) -> Mapping[str, float]:
+    """Return an answer as a target over the labels; a rating between two points is shared between them."""
     value = task.value(answer)
     if isinstance(value, str):
         return {value: 1.0}
-    below = int(np.floor(value))
+    below = math.floor(value)
     share = value - below
     return {str(below): 1 - share} | ({str(below + 1): share} if share else {})
 
 
-def _replace(student: Student, path: Path) -> None:
-    """Save under a name of its own first, so that a student is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    student.save(fresh)
-    shutil.rmtree(path, ignore_errors=True)
-    fresh.rename(path)
+def _save(student: Student, path: Path) -> None:
+    """Save beside the old one first, so that under the name there is a whole student or none."""
+    if path.exists() and not (path / "student.json").exists():
+        raise SettingsError(f"{path}: expected no folder or an earlier student, got something else", hint="--name NAME")
+    fresh, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
+        student.save(fresh)
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise SettingsError(f"{path}: the student cannot be saved: {error.strerror}") from None

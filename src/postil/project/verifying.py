@@ -2,15 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from postil.canonical import digest
-from postil.errors import PostilError
+from postil.errors import PostilError, RecordRejected
 from postil.runner import Price, PromptedAnnotator
 from postil.runner.prior import measured_prior
 from postil.store import Journal, StoredOutcome
-from postil.types import JSON, Abstention, Annotation, Failure, Outcome
+from postil.store.sealing import TABLES
+from postil.types import JSON, Abstention, Annotation, Failure, Outcome, Record
+
+_MOST_PROBLEMS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Verification:
 
     checked: Mapping[str, int]
     problems: Sequence[str]
+    head: str = ""
+    """Digest of the last row of each table. Kept elsewhere, it shows later that nothing before it was rewritten."""
 
     @property
     def ok(self) -> bool:
@@ -27,7 +33,7 @@ class Verification:
 
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil verify --json` prints."""
-        return {"ok": self.ok, "checked": dict(self.checked), "problems": list(self.problems)}
+        return {"ok": self.ok, "checked": dict(self.checked), "problems": list(self.problems), "head": self.head}
 
 
 class Verifier:
@@ -39,40 +45,97 @@ class Verifier:
         self._annotators = annotators
         self._checked: Counter[str] = Counter()
         self._problems: list[str] = []
+        self._further = 0
 
     def verify(self) -> Verification:
         """Return what is right and what is not."""
-        self._check("file", self._journal.integrity(), "ok", "the journal's file")
-        for record, fingerprint in self._journal.record_digests():
-            self._check("records", digest(record.fields), fingerprint, f"record {record.id!r}: its fields")
-        for id_, name, spec in self._journal.annotators():
-            self._check("annotators", digest(spec), id_, f"annotator {name!r}: its spec")
-            self._annotator(id_, name)
-        self._costs()
-        return Verification(dict(self._checked), tuple(self._problems))
+        head = ""
+        steps: Sequence[tuple[str, Callable[[], None]]] = (
+            ("file", self._file),
+            ("seals", self._seals),
+            ("heads", self._heads),
+            ("records", self._records),
+            ("costs", self._costs),
+            ("annotators", self._all_annotators),
+        )
+        for name, step in steps:
+            try:
+                step()
+            except (PostilError, LookupError, TypeError, ValueError) as error:
+                # What stands there is no longer what was written; the other steps may still say where.
+                self._problem(f"{name}: cannot be checked to the end: {error!r}")
+        if not self._problems:
+            head = digest({table: list(last) for table, last in self._journal.heads().items()})
+        if self._further:
+            self._problems.append(f"and {self._further} more")
+        return Verification(dict(self._checked), tuple(self._problems), head)
 
     def _check(self, what: str, derived: object, stored: object, words: str) -> None:
         self._checked[what] += 1
         if derived != stored:
-            self._problems.append(f"{words}: the journal says {stored!r}, derived again {derived!r}"[:500])
+            self._problem(f"{words}: the journal says {stored!r}, derived again {derived!r}")
 
-    def _annotator(self, id_: str, name: str) -> None:
+    def _problem(self, words: str) -> None:
+        if len(self._problems) < _MOST_PROBLEMS:
+            self._problems.append(words[:500])
+        else:
+            self._further += 1
+
+    # Rows as they were written
+
+    def _file(self) -> None:
+        self._check("file", self._journal.integrity(), "ok", "the journal's file")
+
+    def _seals(self) -> None:
+        for table in TABLES:
+            self._checked["rows"] += self._journal.heads()[table][0]
+            for words in self._journal.broken_seals(table):
+                self._problem(words)
+
+    def _heads(self) -> None:
+        """Find rows that are missing at the end of a table: each run has noted how far its tables went."""
+        for kind in ("run", "run_end"):
+            for number, _, body in self._journal.events(kind):
+                for table, (last, seal) in body["heads"].items():
+                    found = self._journal.seal_of(table, last) or ""
+                    self._check("heads", found, seal, f"event {number}: row {last} of {table}")
+
+    def _records(self) -> None:
+        for record, fingerprint in self._journal.record_digests():
+            self._check("records", digest(record.fields), fingerprint, f"record {record.id!r}: its fields")
+
+    def _costs(self) -> None:
+        prices = {run: body["price"] for run, _, body in self._journal.events("run")}
+        for reply in self._journal.replies():
+            if reply.completion is None:
+                continue
+            self._check("tokens", reply.completion.usage, reply.usage, f"request {reply.intent}: its tokens")
+            price = prices[reply.run]
+            derived = None if price is None else Price(**price).cost(reply.usage)
+            self._check("costs", derived, reply.usd, f"request {reply.intent}: its cost")
+
+    # What follows from them
+
+    def _all_annotators(self) -> None:
+        for id_, name, spec in self._journal.annotators():
+            self._check("annotators", digest(spec), id_, f"annotator {name!r}: its spec")
+            self._annotator(id_, name, asked="source" not in spec)
+
+    def _annotator(self, id_: str, name: str, *, asked: bool) -> None:
         prior = self._prior(id_, name)
         annotator = self._annotators.get(id_)
         rebuilt = None if annotator is None else replace(annotator, prior=prior)
         ended = 0
         for stored in self._journal.outcomes(id_):
             ended += 1
-            self._outcome(stored, name, rebuilt)
+            if asked:
+                self._outcome(stored, f"annotator {name!r}, record {stored.outcome.record!r}", rebuilt)
+            else:
+                self._checked["outcomes made elsewhere"] += 1
+        held = sum(self._journal.count_outcomes(id_).values())
+        self._check("outcomes with a record", held, ended, f"annotator {name!r}: outcomes of records that are there")
         total = ended + self._journal.count_pending(id_)
         self._check("conservation", total, self._journal.count_records(), f"annotator {name!r}: outcomes and pending")
-
-    def _costs(self) -> None:
-        for intent, completion, usage, usd, manifest in self._journal.paid_replies():
-            self._check("tokens", completion.usage, usage, f"request {intent}: its tokens")
-            price = manifest["price"]
-            derived = None if price is None else Price(**price).cost(usage)
-            self._check("costs", derived, usd, f"request {intent}: its cost")
 
     def _prior(self, id_: str, name: str) -> tuple[float, ...] | None:
         event = self._journal.latest_event("prior", id_)
@@ -81,37 +144,40 @@ class Verifier:
         completions = [self._journal.completion_of(request) for request in event["requests"]]
         derived = measured_prior(c.choice_probabilities for c in completions if c and c.choice_probabilities)
         kept = tuple(event["prior"])
-        same = derived is not None and all(map(math.isclose, derived, kept)) and len(derived) == len(kept)
+        same = derived is not None and len(derived) == len(kept) and all(map(math.isclose, derived, kept))
         self._check("priors", same, True, f"annotator {name!r}: its prior")
         return kept
 
-    def _outcome(self, stored: StoredOutcome, name: str, annotator: PromptedAnnotator | None) -> None:
-        outcome, completion = stored.outcome, stored.completion
-        if completion is None:
-            self._checked["outcomes without a request"] += 1
+    def _outcome(self, stored: StoredOutcome, words: str, annotator: PromptedAnnotator | None) -> None:
+        if stored.error is not None:
+            derived = ("failure", stored.error["failure_class"], stored.error["message"])
+            self._check("failures", derived, _essence(stored.outcome), f"{words}: its failure")
             return
-        words = f"annotator {name!r}, record {outcome.record!r}"
-        request = outcome.provenance.request or ""
         if annotator is None:
             self._checked["outcomes of annotators no longer in the settings"] += 1
             return
-        derived = annotator.read(outcome.record, completion, request)
-        self._check("answers", _essence(derived), _essence(outcome), f"{words}: the answer in its reply")
-        self._check("prompts", self._digest(annotator, outcome.record), request, f"{words}: its prompt")
+        for record in self._journal.some_records([stored.outcome.record]):
+            self._outcome_of(record, stored, words, annotator)
 
-    def _digest(self, annotator: PromptedAnnotator, record: str) -> str:
+    def _outcome_of(self, record: Record, stored: StoredOutcome, words: str, annotator: PromptedAnnotator) -> None:
+        outcome, completion = stored.outcome, stored.completion
         try:
-            [found] = self._journal.some_records([record])
-            return annotator.request_digest(annotator.request(found))
-        except (PostilError, ValueError) as error:
-            return f"cannot be rendered: {error}"
+            asked = annotator.request_digest(annotator.request(record))
+        except RecordRejected as error:
+            unasked = annotator.failed(record.id, error)
+            self._check("failures", _essence(unasked), _essence(outcome), f"{words}: why it was not asked about")
+            return
+        request = outcome.provenance.request
+        self._check("prompts", asked, request, f"{words}: its prompt")
+        derived = None if completion is None else _essence(annotator.read(record, completion, asked))
+        self._check("answers", derived, _essence(outcome), f"{words}: the answer in its reply")
 
 
 def _essence(outcome: Outcome) -> tuple[object, ...]:
     """Return what of an outcome follows from its reply."""
     match outcome:
         case Annotation():
-            return ("annotation", outcome.answer, outcome.confidence, outcome.probabilities)
+            return ("annotation", outcome.answer, outcome.confidence, outcome.probabilities, outcome.rationale)
         case Abstention():
             return ("abstention", outcome.reason)
         case Failure():

@@ -6,7 +6,9 @@ give the same bytes. Zero-shot is few-shot with no demonstrations, few-shot is c
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
 from postil.errors import ContextExceeded
 from postil.prompts.templates import Template, load_template
@@ -15,6 +17,8 @@ from postil.tasks.shown import Shown
 from postil.types import Capabilities, Demonstration, Message, Record, Request
 
 Count = Callable[[Sequence[Message]], int]
+
+_RATIONALE_TOKENS: Final = 512
 
 
 def template_name(task: Task, capabilities: Capabilities) -> str:
@@ -74,52 +78,59 @@ class Prompt:
         """Return the request about a record, with as many demonstrations as the context holds.
 
         The least useful demonstration, the first, is dropped until the prompt and its answer fit (survey 1.02).
+        Where demonstrations give reasons the reply will too: it gets room for them and is no bare choice (1.03).
 
         Raises:
             ContextExceeded: the record alone does not fit; it is never cut.
             MissingField, EmptyRecord: as `render`.
         """
-        answer_tokens = max_tokens or self.form.max_tokens
         kept = list(demonstrations)
         while True:
-            messages = self.render(record, kept)
-            if context_tokens is None:
-                break
-            if _at_most(messages) + answer_tokens <= context_tokens:
-                break
-            needed = count_tokens(messages) + answer_tokens
-            if needed <= context_tokens:
-                break
+            request = self._asking(self.render(record, kept), kept, max_tokens)
+            needed = _needed(request, count_tokens, context_tokens)
+            if context_tokens is None or needed <= context_tokens:
+                return replace(request, temperature=temperature, seed=seed)
             if not kept:
                 raise ContextExceeded(
                     f"record {record.id!r}: prompt and answer need {needed} tokens, the context holds {context_tokens}",
                     hint="use a model with a longer context, or split the text",
                 )
             kept.pop(0)
-        return Request(messages, answer_tokens, temperature, seed, self.form.choices, self.form.schema)
+
+    def _asking(self, messages: tuple[Message, ...], shown: Sequence[Demonstration], max_tokens: int | None) -> Request:
+        if any(demonstration.rationale.strip() for demonstration in shown):
+            return Request(messages, max_tokens or self.form.max_tokens + _RATIONALE_TOKENS)
+        form = self.form
+        return Request(messages, max_tokens or form.max_tokens, choices=form.choices, schema=form.schema)
 
     def _question(self, record: Record) -> str:
         shown = self._shown.render(record)
-        return self.template.fill("user", record=shown, cue=self._ask.cue).lstrip("\n")
+        return self.template.fill("user", record=shown, cue=self._ask.cue)
 
     def _option(self, option: Option) -> str:
-        code = self.template.fill("code", code=option.code) if option.code else ""
-        definition = self.template.fill("definition", definition=option.definition) if option.definition else ""
-        return code + self.template.fill("option", name=option.name) + definition
+        fill = self.template.fill
+        line = fill("code", code=option.code, name=option.name) if option.code else fill("option", name=option.name)
+        return line + (fill("definition", definition=option.definition) if option.definition else "")
 
     def _demonstration_turns(self, key: "_Key") -> tuple[Message, Message]:
         shown = key.demonstration
         answer = self._task.write(shown.answer, self.form)
-        if shown.rationale:
+        if shown.rationale.strip():
             reply = self.template.fill("reasoned", rationale=shown.rationale, cue=self._ask.cue, answer=answer)
         else:
             reply = self.template.fill("answer", answer=answer)
-        return Message("user", self._question(shown.record)), Message("assistant", reply.strip("\n"))
+        return Message("user", self._question(shown.record)), Message("assistant", reply)
 
 
-def _at_most(messages: Sequence[Message]) -> int:
-    """Return a number of tokens that no prompt exceeds: a token stands for at least one byte, a turn adds a few."""
-    return sum(len(message.content.encode("utf-8", "replace")) + 16 for message in messages)
+def _needed(request: Request, count_tokens: Count, context_tokens: int | None) -> int:
+    """Return how many tokens prompt and answer need; a number that is no less will do where that one fits."""
+    contents = [message.content for message in request.messages]
+    # A token stands for at least one byte, a turn adds a few. Counting bytes is almost free for ASCII text.
+    sizes = (len(each) if each.isascii() else len(each.encode("utf-8", "replace")) for each in contents)
+    at_most = sum(sizes) + 16 * len(contents) + request.max_tokens
+    if context_tokens is None or at_most <= context_tokens:
+        return at_most
+    return count_tokens(request.messages) + request.max_tokens
 
 
 class _Key:

@@ -8,6 +8,7 @@ from typing import Literal
 from postil.canonical import digest
 from postil.errors import AnswerError, EngineError
 from postil.prompts import Prompt
+from postil.runner.identity import request_digest
 from postil.tasks import Task
 from postil.types import (
     JSON,
@@ -88,27 +89,28 @@ class PromptedAnnotator:
 
     def request_digest(self, request: Request) -> str:
         """Return the digest of everything the engine is told: equal digests may share one reply (reliability C1)."""
-        return digest([self._engine_digest, asdict(request)])
+        return request_digest(self._engine_digest, request)
 
     @cached_property
     def _engine_digest(self) -> str:
         return digest(self.engine.identity)
 
-    def read(self, record: str, completion: Completion, request: str) -> Outcome:
+    def read(self, record: Record, completion: Completion, request: str) -> Outcome:
         """Return the outcome of a reply: a reply that cannot be read is a failure, never a label."""
         provenance = Provenance(request, completion.model)
         try:
-            reading = self.task.read(completion, self.prompt.form, self.prior)
+            reading = self.task.read(completion, self.prompt.form, record, self.prior)
         except AnswerError as error:
-            return Failure(record, self.id, error.failure_class, str(error), provenance)
+            return Failure(record.id, self.id, error.failure_class, str(error), provenance)
         if reading.answer is None:
-            return Abstention(record, self.id, reading.abstained, provenance)
+            return Abstention(record.id, self.id, reading.abstained, provenance)
         return Annotation(
-            record,
+            record.id,
             self.id,
             reading.answer,
             confidence=reading.confidence,
             probabilities=reading.probabilities,
+            rationale=reading.rationale or None,
             provenance=provenance,
         )
 

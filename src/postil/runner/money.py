@@ -1,8 +1,10 @@
 """Prices, and a ledger that lets a request leave only if the budget holds it whatever it comes to."""
 
-from dataclasses import dataclass
-from typing import Literal
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
 
+from postil.store import Spending, Unseen
 from postil.types import Budget, Usage
 
 
@@ -25,7 +27,16 @@ class Price:
 
 FREE = Price(0.0, 0.0)
 
-Limit = Literal["budget", "deadline"]
+# Sums of prices are off by rounding; a budget of exactly what was spent is kept.
+_ROUNDING: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The most that a request can come to, as far as the budget needs to know."""
+
+    tokens: int = 0
+    usd: float = 0.0
 
 
 @dataclass(slots=True)
@@ -37,34 +48,72 @@ class Ledger:
     usd: float = 0.0
     tokens: int = 0
     requests: int = 0
-    reserved_usd: float = 0.0
-    reserved_tokens: int = 0
+    _reserved_usd: float = 0.0
+    _reserved_tokens: int = 0
+    _in_flight: int = 0
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def reserve(self, worst: Usage) -> bool:
-        """Take room for a request that comes to `worst` at most; `False` if the budget has none."""
-        usd = self.price.cost(worst) if self.price else 0.0
-        tokens = worst.input_tokens + worst.output_tokens
-        budget = self.budget
-        if budget.usd is not None and self.usd + self.reserved_usd + usd > budget.usd + 1e-12:
-            return False
-        if budget.tokens is not None and self.tokens + self.reserved_tokens + tokens > budget.tokens:
-            return False
-        if budget.requests is not None and self.requests >= budget.requests:
-            return False
-        self.reserved_usd += usd
-        self.reserved_tokens += tokens
+    def start(self, spent: Spending, unseen: Unseen) -> None:
+        """Count what the project has spent, and what it may have spent unseen: a budget is the project's, no run's."""
+        self.usd = (spent.usd or 0.0) + unseen.usd
+        self.tokens = spent.input_tokens + spent.output_tokens + unseen.tokens
+        self.requests = spent.requests
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the budget needs to know how many tokens a request can take."""
+        priced = self.price is not None and self.price != FREE
+        return self.budget.tokens is not None or (self.budget.usd is not None and priced)
+
+    def worst(self, usage: Usage) -> Worst:
+        """Return what a usage comes to at most."""
+        read, written = usage.input_tokens, usage.output_tokens
+        usd = max(map(self.price.cost, (Usage(read, written), Usage(read, written, read)))) if self.price else 0.0
+        return Worst(read + written, usd)
+
+    async def reserve(self, worst: Worst) -> bool:
+        """Take room for a request; `False` if the budget has none, not even once all requests in flight are settled."""
+        while not self._fits(worst, self._reserved_usd, self._reserved_tokens):
+            if not self._in_flight or not self._fits(worst, 0.0, 0):
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved_usd += worst.usd
+        self._reserved_tokens += worst.tokens
+        self._in_flight += 1
         self.requests += 1
         return True
 
-    def settle(self, worst: Usage, usage: Usage | None) -> float | None:
-        """Replace a reservation by what it came to, nothing without usage; return dollars, `None` if not known."""
-        self.reserved_usd -= self.price.cost(worst) if self.price else 0.0
-        self.reserved_tokens -= worst.input_tokens + worst.output_tokens
-        if usage is None:
-            return 0.0
-        self.tokens += usage.input_tokens + usage.output_tokens
-        if self.price is None:
-            return None
-        usd = self.price.cost(usage)
-        self.usd += usd
-        return usd
+    def _fits(self, worst: Worst, reserved_usd: float, reserved_tokens: int) -> bool:
+        budget = self.budget
+        if budget.requests is not None and self.requests >= budget.requests:
+            return False
+        if budget.tokens is not None and self.tokens + reserved_tokens + worst.tokens > budget.tokens:
+            return False
+        return budget.usd is None or self.usd + reserved_usd + worst.usd <= budget.usd + _ROUNDING
+
+    def cost(self, usage: Usage) -> float | None:
+        """Return the dollars that a usage comes to, `None` where the price is not known."""
+        return None if self.price is None else self.price.cost(usage)
+
+    def settle(self, worst: Worst, usage: Usage | None = None) -> None:
+        """Replace a reservation by what it came to: nothing, without a usage."""
+        self._release(worst)
+        if usage is not None:
+            self.usd += self.cost(usage) or 0.0
+            self.tokens += usage.input_tokens + usage.output_tokens
+
+    def lose(self, worst: Worst) -> None:
+        """Count a reservation as spent: the request may have been paid for, and nobody will say how much."""
+        self._release(worst)
+        self.usd += worst.usd
+        self.tokens += worst.tokens
+
+    def _release(self, worst: Worst) -> None:
+        self._reserved_usd -= worst.usd
+        self._reserved_tokens -= worst.tokens
+        self._in_flight -= 1
+        if not self._in_flight:
+            # No drift of rounding from one pause to the next.
+            self._reserved_usd, self._reserved_tokens = 0.0, 0
+        self._settled.set()

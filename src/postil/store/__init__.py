@@ -1,5 +1,5 @@
 """What happened, durably, and queries over it."""
 
-from postil.store.journal import Imported, Intent, Journal, Spending, StoredOutcome
+from postil.store.journal import Imported, Intent, Journal, Reply, Spending, StoredOutcome, Unseen
 
-__all__ = ["Imported", "Intent", "Journal", "Spending", "StoredOutcome"]
+__all__ = ["Imported", "Intent", "Journal", "Reply", "Spending", "StoredOutcome", "Unseen"]

@@ -2,16 +2,21 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
 
 from postil.errors import StoreError
+from postil.store.connection import transaction, write_error
+from postil.store.sealing import Appender
 
 Result = TypeVar("Result")
-_Write = tuple[Callable[[apsw.Connection], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+Write = Callable[[Appender], Result]
+_Queued = tuple[Write[Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 _LARGEST_GROUP: Final = 1024
 
@@ -23,81 +28,94 @@ class GroupCommit:
     dropped what it could not write (reliability D3).
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, path: Path, connection: apsw.Connection) -> None:
         """Start the thread; the connection is used by nobody else from now on."""
+        self._path = path
         self._connection = connection
-        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
-        self._broken: StoreError | None = None
+        self._queue: deque[_Queued] = deque()
+        self._wake = threading.Event()
+        self._waking: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._broken: str | None = None
         self._thread = threading.Thread(target=self._work, name="postil-journal", daemon=True)
         self._thread.start()
 
-    async def write(self, statements: Callable[[apsw.Connection], Result]) -> Result:
-        """Run statements in the next group and return what they return, after the commit.
+    async def write(self, write: Write[Result]) -> Result:
+        """Add rows in the next group and return what `write` returns, after the commit.
 
         Raises:
             StoreError: the group could not be written, or an earlier one.
         """
-        if self._broken:
-            raise self._broken
+        if self._closed:
+            raise StoreError(f"{self._path}: the journal was closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._queue.put((statements, loop, future))
+        self._queue.append((write, loop, future))
+        if self._waking is not loop:
+            # Once all that is ready to run has run: one group for all that it writes.
+            self._waking = loop
+            loop.call_soon(self._wake_up)
         return await future
 
+    def _wake_up(self) -> None:
+        self._waking = None
+        self._wake.set()
+
     def close(self) -> None:
-        """Write what is queued and end the thread."""
-        self._queue.put(None)
+        """Write what is queued, end the thread and close its connection."""
+        self._closed = True
+        self._wake.set()
         self._thread.join()
+        self._connection.close()
 
     def _work(self) -> None:
-        open_ = True
-        while open_:
-            group: list[_Write] = []
-            write = self._queue.get()
-            while write is not None:
-                group.append(write)
-                if len(group) == _LARGEST_GROUP or self._queue.empty():
-                    break
-                write = self._queue.get()
-            open_ = write is not None
-            if group:
-                self._commit(group)
+        while not self._closed or self._queue:
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                # What is queued meanwhile comes in the next group.
+                self._settle([self._queue.popleft() for _ in range(min(len(self._queue), _LARGEST_GROUP))])
 
-    def _commit(self, group: list[_Write]) -> None:
+    def _settle(self, group: list[_Queued]) -> None:
         results: list[Any] = []
+        if self._broken is None:
+            try:
+                results = self._commit([write for write, _, _ in group])
+            except Exception as error:
+                # Whatever it was, nobody may be left waiting, and nothing may be written after it.
+                self._broken = str(error) or type(error).__name__
+        _tell(group, results, None if self._broken is None else write_error(self._path, self._broken))
+
+    def _commit(self, writes: list[Write[Any]]) -> list[Any]:
         try:
-            if self._broken:
-                raise self._broken
-            with self._connection:
-                results = [statements(self._connection) for statements, _, _ in group]
-        except (apsw.Error, OSError, StoreError) as error:
-            self._broken = error if isinstance(error, StoreError) else store_error(error)
-            _tell(group, [self._broken] * len(group))
-        else:
-            _tell(group, results)
+            return self._transaction(writes, Appender(self._connection))
+        except apsw.ConstraintError:
+            # Somebody else has given a record its outcome since: theirs came first and holds.
+            return self._transaction(writes, Appender(self._connection, first_holds=True))
+
+    def _transaction(self, writes: list[Write[Any]], rows: Appender) -> list[Any]:
+        results: list[Any] = []
+        with transaction(self._connection):
+            results += [write(rows) for write in writes]
+            rows.flush()
+        return results
 
 
-def store_error(error: BaseException) -> StoreError:
-    """Return a database error in the user's terms."""
-    hint = "nothing committed is lost; free some space or mend the disk, then run the same command again"
-    return StoreError(f"the journal cannot be written: {error}", hint=hint)
-
-
-def _tell(group: list[_Write], results: list[Any]) -> None:
+def _tell(group: list[_Queued], results: list[Any], error: StoreError | None) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for (_, loop, future), result in zip(group, results, strict=True):
-        by_loop.setdefault(loop, []).append((future, result))
+    for i, (_, loop, future) in enumerate(group):
+        by_loop.setdefault(loop, []).append((future, None if error else results[i]))
     for loop, pairs in by_loop.items():
         # A loop that was closed meanwhile has nobody left who waits.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, pairs)
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, pairs, error)
 
 
-def _resolve(pairs: list[tuple["asyncio.Future[Any]", Any]]) -> None:
+def _resolve(pairs: list[tuple["asyncio.Future[Any]", Any]], error: StoreError | None) -> None:
     for future, result in pairs:
-        if future.cancelled():
+        if future.done():
             continue
-        if isinstance(result, StoreError):
-            future.set_exception(result)
-        else:
+        if error is None:
             future.set_result(result)
+        else:
+            future.set_exception(StoreError(str(error.args[0]), hint=error.hint))

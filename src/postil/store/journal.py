@@ -1,35 +1,42 @@
 """The journal: one append-only SQLite file from which everything else is derived."""
 
 import json
-import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from postil.canonical import canonical_json, digest
+from postil.canonical import digest
 from postil.errors import DataError, EngineError, StoreError
-from postil.store.group_commit import GroupCommit, store_error
-from postil.types import (
-    JSON,
-    Abstention,
-    Annotation,
-    Answer,
-    Completion,
-    Confidence,
-    Failure,
-    Outcome,
-    Provenance,
-    Record,
-    Usage,
+from postil.store.connection import connect, make_durable, reading, transaction, write_error
+from postil.store.group_commit import GroupCommit
+from postil.store.rows import (
+    OUTCOME_COLUMNS,
+    add_outcome,
+    completion_of,
+    completion_row,
+    error_row,
+    json_text,
+    now,
+    outcome_row,
+    stored_outcome,
 )
+from postil.store.sealing import TABLES, Appender, broken, head, restored, storable
+from postil.types import JSON, Answer, Completion, Outcome, Record, Usage
+
+__all__ = ["SCHEMA_VERSION", "Imported", "Intent", "Journal", "Reply", "Spending", "StoredOutcome", "Unseen", "now"]
 
 SCHEMA_VERSION: Final = "1"
+
+# Pending records are read ahead in portions: between two of them no read holds up the clearing of the log.
+_PORTION: Final = 256
+_PORTION_CHARACTERS: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,34 @@ class Intent:
     purpose: str
     request: str
     attempt: int
+    most_tokens: int | None = None
+    """The most it can come to, where a budget asked for it."""
+    most_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredOutcome:
-    """An outcome with the reply it was read from; nothing was sent where there is no completion."""
+    """An outcome and what it follows from: a completion, or the error in its place; neither where nothing was sent."""
 
     outcome: Outcome
     completion: Completion | None
+    error: Mapping[str, JSON] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for an intent, as it stands in the journal."""
+
+    intent: int
+    run: int
+    annotator: str
+    record: str | None
+    purpose: str
+    request: str
+    completion: Completion | None
+    error: Mapping[str, JSON] | None
+    usage: Usage
+    usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +101,13 @@ class Spending:
     usd: float | None
 
 
-def now() -> str:
-    """Return the time as the journal writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Requests that may have been paid for though no reply was seen, and the most they can have come to."""
+
+    requests: int
+    tokens: int
+    usd: float
 
 
 class Journal:
@@ -90,24 +121,30 @@ class Journal:
         """
         self.path = path
         try:
-            self._connection = _connect(path)
-            self._prepare()
-            self._writer = GroupCommit(_connect(path))
+            self._connection = connect(path, create=True)
         except apsw.Error as error:
-            raise StoreError(f"{path}: expected a Postil journal: {error}") from None
+            raise _no_journal(path, error) from None
+        try:
+            self._prepare()
+            make_durable(self._connection)
+            writing = connect(path)
+            make_durable(writing)
+        except (apsw.Error, StoreError) as error:
+            self._connection.close()
+            raise error if isinstance(error, StoreError) else _no_journal(path, error) from None
+        self._writer = GroupCommit(path, writing)
 
     def _prepare(self) -> None:
-        with self._connection:
-            tables = self._rows("SELECT count(*) FROM sqlite_master")[0][0]
-            if not tables:
-                schema = (files("postil.store") / "schema.sql").read_text(encoding="utf-8")
-                self._connection.execute(schema)
+        # Looks before it writes: a file of somebody else's must stay as it was.
+        if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]:
+            with transaction(self._connection):
+                self._connection.execute((files("postil.store") / "schema.sql").read_text(encoding="utf-8"))
                 self._connection.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
-        found = self._rows("SELECT value FROM meta WHERE key = 'schema'")
+        found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
         if found != [(SCHEMA_VERSION,)]:
             raise StoreError(
                 f"{self.path}: expected a journal of schema {SCHEMA_VERSION}, got {found[0][0] if found else 'none'}",
-                hint="a newer Postil wrote it; upgrade Postil",
+                hint="another version of Postil wrote it: use that one, or a newer one",
             )
 
     def close(self) -> None:
@@ -116,12 +153,14 @@ class Journal:
         self._connection.close()
 
     @contextmanager
-    def _writing(self) -> Generator[apsw.Connection, None, None]:
+    def _appending(self) -> Generator[Appender, None, None]:
+        rows = Appender(self._connection)
         try:
-            with self._connection:
-                yield self._connection
+            with transaction(self._connection):
+                yield rows
+                rows.flush()
         except apsw.Error as error:
-            raise store_error(error) from None
+            raise write_error(self.path, error) from None
 
     # Records
 
@@ -132,14 +171,12 @@ class Journal:
             DataError: two records have one id and different fields, or any error of the iterable.
         """
         added = known = 0
-        with self._writing() as connection:
+        with self._appending() as rows:
             for record, place in located:
-                fields = canonical_json(record.fields)
                 fingerprint = digest(record.fields)
-                earlier = connection.execute("SELECT digest FROM record WHERE id = ?", (record.id,)).fetchall()
+                earlier = rows.find("SELECT digest FROM record WHERE id = ?", (record.id,))
                 if not earlier:
-                    row = (record.id, fingerprint, fields.decode())
-                    connection.execute("INSERT INTO record (id, digest, fields) VALUES (?, ?, ?)", row)
+                    rows.add("record", record.id, fingerprint, json_text(record.fields))
                     added += 1
                 elif earlier[0][0] == fingerprint:
                     known += 1
@@ -175,11 +212,26 @@ class Journal:
     def pending(self, annotator: str) -> Iterator[Record]:
         """Return the records that have no outcome of an annotator, in the order they came."""
         statement = (
-            "SELECT id, fields FROM record WHERE NOT EXISTS"
-            " (SELECT 1 FROM outcome WHERE outcome.annotator = ? AND outcome.record = record.id) ORDER BY seq"
+            "SELECT seq, id, fields FROM record WHERE seq > ? AND NOT EXISTS"
+            " (SELECT 1 FROM outcome WHERE outcome.annotator = ? AND outcome.record = record.id) ORDER BY seq LIMIT ?"
         )
-        for id_, fields in self._stream(statement, (annotator,)):
-            yield Record(id_, json.loads(fields))
+        after = 0
+        while portion := self._portion(statement, (after, annotator, _PORTION)):
+            after = portion[-1][0]
+            for _, id_, fields in portion:
+                yield Record(id_, json.loads(fields))
+
+    def _portion(self, statement: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the first rows of a query, fewer where they are long."""
+        portion: list[tuple[Any, ...]] = []
+        size = 0
+        with reading(self.path), closing(self._connection.cursor()) as cursor:
+            for row in cursor.execute(statement, bindings):
+                portion.append(restored(row))
+                size += len(row[-1])
+                if size > _PORTION_CHARACTERS:
+                    break
+        return portion
 
     # Gold
 
@@ -187,11 +239,10 @@ class Journal:
         """Add gold answers that are not there yet; return how many. A changed answer is a new entry that holds."""
         known = self.gold()
         added = 0
-        with self._writing() as connection:
+        with self._appending() as rows:
             for record, answer in answers:
                 if known.get(record) != answer:
-                    row = (record, canonical_json(answer).decode(), source, now())
-                    connection.execute("INSERT INTO gold (record, answer, source, at) VALUES (?, ?, ?, ?)", row)
+                    rows.add("gold", record, json_text(answer), source, now())
                     added += 1
         return added
 
@@ -202,16 +253,17 @@ class Journal:
 
     def give_roles(self, roles: Iterable[tuple[str, str]]) -> None:
         """Note what gold records may be used for; a role once given stays."""
-        with self._writing() as connection:
-            connection.executemany(
-                "INSERT INTO gold_role (record, role, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                ((record, role, now()) for record, role in roles),
-            )
+        given = {(record, role) for record, held in self.gold_roles().items() for role in held}
+        with self._appending() as rows:
+            for pair in roles:
+                if pair not in given:
+                    given.add(pair)
+                    rows.add("gold_role", *pair, now())
 
     def gold_roles(self) -> dict[str, set[str]]:
         """Return the roles of each gold record."""
         roles: dict[str, set[str]] = {}
-        for record, role in self._rows("SELECT record, role FROM gold_role"):
+        for record, role in self._rows("SELECT record, role FROM gold_role ORDER BY seq"):
             roles.setdefault(record, set()).add(role)
         return roles
 
@@ -220,24 +272,20 @@ class Journal:
     def add_annotator(self, name: str, spec: Mapping[str, JSON]) -> str:
         """Note an annotator and return its id, the digest of its spec."""
         id_ = digest(spec)
-        with self._writing() as connection:
-            connection.execute(
-                "INSERT INTO annotator (id, name, spec, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (id_, name, canonical_json(spec).decode(), now()),
-            )
+        with self._appending() as rows:
+            if not rows.find("SELECT 1 FROM annotator WHERE id = ?", (id_,)):
+                rows.add("annotator", id_, name, json_text(spec), now())
         return id_
 
     def annotators(self) -> list[tuple[str, str, Mapping[str, JSON]]]:
         """Return id, name and spec of every annotator, oldest first."""
-        rows = self._rows("SELECT id, name, spec FROM annotator ORDER BY at, id")
+        rows = self._rows("SELECT id, name, spec FROM annotator ORDER BY seq")
         return [(id_, name, json.loads(spec)) for id_, name, spec in rows]
 
     def add_event(self, kind: str, subject: str, body: Mapping[str, JSON]) -> int:
         """Note an event and return its number."""
-        with self._writing() as connection:
-            statement = "INSERT INTO event (kind, subject, body, at) VALUES (?, ?, ?, ?) RETURNING seq"
-            row = (kind, subject, canonical_json(body).decode(), now())
-            return _number(connection, statement, row)
+        with self._appending() as rows:
+            return rows.add("event", kind, subject, json_text(body), now())
 
     def latest_event(self, kind: str, subject: str) -> Mapping[str, JSON] | None:
         """Return the body of the newest event of a kind about a subject."""
@@ -254,89 +302,134 @@ class Journal:
         Raises:
             StoreError: another process holds it.
         """
-        lock = apsw.Connection(f"{self.path}-run")
+        path = Path(f"{self.path}-run")
         try:
-            lock.execute("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE")
+            lock = connect(path, create=True)
+            lock.set_busy_timeout(0)
+            lock.execute("BEGIN EXCLUSIVE")
         except apsw.BusyError:
             raise StoreError(
                 f"{self.path}: another run is at work on this project", hint="wait for it, or stop it"
             ) from None
-        try:
+        except apsw.Error as error:
+            raise write_error(path, error) from None
+        with closing(lock):
             yield
-        finally:
-            lock.close()
 
     async def write_intent(self, intent: Intent) -> int:
-        """Write an intent and return its number once it is on disk."""
-        row = (intent.run, intent.annotator, intent.record, intent.purpose, intent.request, intent.attempt, now())
-        statement = (
-            "INSERT INTO intent (run, annotator, record, purpose, request, attempt, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+        """Write an intent and return its number once it is on disk.
+
+        Raises:
+            StoreError: it cannot be written; no request may leave.
+        """
+        row = (
+            intent.run,
+            intent.annotator,
+            intent.record,
+            intent.purpose,
+            intent.request,
+            intent.attempt,
+            intent.most_tokens,
+            intent.most_usd,
+            now(),
         )
-        return await self._writer.write(lambda connection: _number(connection, statement, row))
+        return await self._writer.write(lambda rows: rows.add("intent", *row))
 
     async def write_reply(
         self, intent: int, completion: Completion, usd: float | None, outcome: Outcome | None
     ) -> None:
-        """Write a completion, its cost, and the outcome read from it where it was asked for one, in one commit."""
-        usage = completion.usage
-        body = canonical_json(asdict(completion)).decode()
-        row = (intent, body, None, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usd, now())
+        """Write a completion, its cost, and the outcome read from it where it was asked for one, in one commit.
 
-        def write(connection: apsw.Connection) -> None:
-            connection.execute(_INSERT_REPLY, row)
-            if outcome is not None:
-                connection.execute(_INSERT_OUTCOME, _outcome_row(outcome, intent))
+        Raises:
+            DataError: a number in the completion is none; nothing was written.
+            StoreError: it cannot be written.
+        """
+        await self._write_reply(completion_row(intent, completion, usd), intent, outcome)
+
+    async def write_error(self, intent: int, error: EngineError, outcome: Outcome | None = None) -> None:
+        """Write how an attempt failed, and the failure it led to where it was the last, in one commit.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        await self._write_reply(error_row(intent, error), intent, outcome)
+
+    async def _write_reply(self, reply: tuple[Any, ...], intent: int, outcome: Outcome | None) -> None:
+        ended = None if outcome is None else outcome_row(outcome, intent)
+
+        def write(rows: Appender) -> None:
+            rows.add("reply", *reply)
+            if ended is not None:
+                add_outcome(rows, ended)
 
         await self._writer.write(write)
 
-    async def write_error(self, intent: int, error: EngineError) -> None:
-        """Write how an attempt failed."""
-        body = canonical_json({"class": type(error).__name__, "message": str(error)}).decode()
-        row = (intent, None, body, 0, 0, 0, 0.0, now())
-        await self._writer.write(lambda connection: connection.execute(_INSERT_REPLY, row))
-
     async def write_outcome(self, outcome: Outcome, intent: int | None = None) -> None:
-        """Write an outcome that needed no reply of its own."""
-        row = _outcome_row(outcome, intent)
-        await self._writer.write(lambda connection: connection.execute(_INSERT_OUTCOME, row))
+        """Write an outcome that needed no reply of its own.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        await self._writer.write(partial(add_outcome, row=outcome_row(outcome, intent)))
+
+    async def settled(self) -> None:
+        """Return when all that was queued before is on disk, that of tasks which were called off too.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        await self._writer.write(lambda _: None)
 
     def add_outcomes(self, annotator: str, outcomes: Iterable[Outcome]) -> None:
-        """Write outcomes made elsewhere, under an annotator's id; all of them or none."""
-        with self._writing() as connection:
-            rows = (_outcome_row(replace(outcome, annotator=annotator), None) for outcome in outcomes)
-            connection.executemany(_INSERT_OUTCOME, rows)
+        """Write outcomes made elsewhere, under an annotator's id; all of them or none.
+
+        An outcome of a record that has one is a revision, which holds from then on.
+        """
+        newest = "SELECT coalesce(max(revision) + 1, 0) FROM outcome WHERE annotator = ? AND record = ?"
+        with self._appending() as rows:
+            for outcome in outcomes:
+                revision = rows.find(newest, (annotator, outcome.record))[0][0]
+                rows.add("outcome", *outcome_row(replace(outcome, annotator=annotator), None, revision))
 
     def answered(self, request: str) -> tuple[int, Completion] | None:
         """Return the intent and completion of a request that was answered before."""
         statement = (
-            "SELECT intent.id, reply.completion FROM intent JOIN reply ON reply.intent = intent.id"
-            " WHERE intent.request = ? AND reply.completion IS NOT NULL ORDER BY intent.id LIMIT 1"
+            "SELECT intent.seq, completion FROM intent JOIN reply ON reply.intent = intent.seq"
+            " WHERE substr(request, 8, 12) = ? AND request = ? AND completion IS NOT NULL ORDER BY intent.seq LIMIT 1"
         )
-        rows = self._rows(statement, (request,))
-        return (rows[0][0], _completion(rows[0][1])) if rows else None
+        rows = self._rows(statement, (request[7:19], request))
+        return (rows[0][0], completion_of(rows[0][1])) if rows else None
+
+    def answered_requests(self) -> Iterator[str]:
+        """Return the digests of all requests that were answered, oldest first."""
+        statement = (
+            "SELECT request FROM intent JOIN reply ON reply.intent = intent.seq"
+            " WHERE completion IS NOT NULL ORDER BY intent.seq"
+        )
+        for (request,) in self._stream(statement):
+            yield request
+
+    def count_replies(self) -> int:
+        """Return how many requests were answered, with a completion or an error."""
+        return self._one("SELECT count(*) FROM reply")
 
     # What came of it
 
     def outcomes(self, annotator: str) -> Iterator[StoredOutcome]:
         """Return the outcome that holds for each record an annotator has been through, in the records' order."""
         statement = (
-            "SELECT outcome.*, intent.request, reply.completion, record.seq AS place FROM outcome"
-            " JOIN record ON record.id = outcome.record"
-            " LEFT JOIN intent ON intent.id = outcome.intent LEFT JOIN reply ON reply.intent = outcome.intent"
-            " WHERE outcome.annotator = ? AND outcome.seq ="
-            " (SELECT max(newer.seq) FROM outcome AS newer"
-            " WHERE newer.annotator = outcome.annotator AND newer.record = outcome.record) ORDER BY record.seq"
+            f"SELECT {OUTCOME_COLUMNS} FROM outcome AS o JOIN record ON record.id = o.record"  # noqa: S608 - constants
+            " LEFT JOIN intent ON intent.seq = o.intent LEFT JOIN reply ON reply.intent = o.intent"
+            f" WHERE o.annotator = ? AND {_HOLDS} ORDER BY record.seq"
         )
         for row in self._stream(statement, (annotator,)):
-            yield _stored_outcome(row)
+            yield StoredOutcome(*stored_outcome(row))
 
     def count_outcomes(self, annotator: str) -> dict[tuple[str, str | None], int]:
         """Return how many records ended how: (type, failure class) -> number."""
         statement = (
-            "SELECT type, failure_class, count(*) FROM outcome WHERE annotator = ? AND seq ="
-            " (SELECT max(newer.seq) FROM outcome AS newer"
-            " WHERE newer.annotator = outcome.annotator AND newer.record = outcome.record) GROUP BY type, failure_class"
+            "SELECT type, failure_class, count(*) FROM outcome AS o"  # noqa: S608 - constants
+            f" WHERE annotator = ? AND {_HOLDS} GROUP BY type, failure_class"
         )
         rows = self._rows(statement, (annotator,))
         return {(type_, failure_class): count for type_, failure_class, count in rows}
@@ -346,18 +439,31 @@ class Journal:
         statement = (
             "SELECT count(*), count(DISTINCT request), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
             " coalesce(sum(cached_tokens), 0), coalesce(sum(usd), 0.0),"
-            " count(CASE WHEN reply.intent IS NOT NULL AND usd IS NULL THEN 1 END)"
-            " FROM intent LEFT JOIN reply ON reply.intent = intent.id"
+            " count(CASE WHEN completion IS NOT NULL AND usd IS NULL THEN 1 END)"
+            " FROM intent LEFT JOIN reply ON reply.intent = intent.seq"
             " WHERE (:run IS NULL OR run = :run) AND (:annotator IS NULL OR annotator = :annotator)"
         )
         row = self._rows(statement, {"run": run, "annotator": annotator})[0]
         sent, distinct, read, written, cached, usd, unpriced = row
         return Spending(sent, sent - distinct, read, written, cached, None if unpriced else usd)
 
+    def unseen(self) -> Unseen:
+        """Return what may have been paid for without a reply that was seen: open intents, and replies lost on the way.
+
+        A budget must count the most that each can have come to. Requests that left without a budget are counted as
+        requests only.
+        """
+        statement = (
+            "SELECT count(*), coalesce(sum(most_tokens), 0), coalesce(sum(most_usd), 0.0)"
+            " FROM intent LEFT JOIN reply ON reply.intent = intent.seq"
+            " WHERE reply.intent IS NULL OR (error IS NOT NULL AND usd IS NULL)"
+        )
+        return Unseen(*self._rows(statement)[0])
+
     def pace(self, annotator: str) -> float | None:
         """Return the replies a second of an annotator's newest run that had any, `None` before there is one."""
         statement = (
-            "SELECT count(*), min(intent.at), max(reply.at) FROM intent JOIN reply ON reply.intent = intent.id"
+            "SELECT count(*), min(intent.at), max(reply.at) FROM intent JOIN reply ON reply.intent = intent.seq"
             " WHERE intent.annotator = ? AND reply.completion IS NOT NULL GROUP BY run ORDER BY run DESC LIMIT 1"
         )
         rows = self._rows(statement, (annotator,))
@@ -370,7 +476,7 @@ class Journal:
     def open_intents(self) -> int:
         """Return how many requests may have been sent, and paid for, without a reply that was seen."""
         return self._one(
-            "SELECT count(*) FROM intent LEFT JOIN reply ON reply.intent = intent.id WHERE reply.intent IS NULL"
+            "SELECT count(*) FROM intent LEFT JOIN reply ON reply.intent = intent.seq WHERE reply.intent IS NULL"
         )
 
     def seconds_run(self, annotator: str) -> float:
@@ -382,29 +488,60 @@ class Journal:
 
     def integrity(self) -> str:
         """Return "ok", or what SQLite found wrong in the file."""
-        return str(self._rows("PRAGMA quick_check")[0][0])
+        return str(self._rows("PRAGMA integrity_check(1)")[0][0])
 
-    def record_digests(self) -> Iterator[tuple[Record, str]]:
-        """Return every record with the digest that was stored for it."""
-        for id_, fields, fingerprint in self._stream("SELECT id, fields, digest FROM record ORDER BY seq"):
-            yield Record(id_, json.loads(fields)), fingerprint
+    def heads(self) -> dict[str, tuple[int, str]]:
+        """Return number and seal of the last row of each table: they stand for all that was written so far."""
+        with reading(self.path):
+            return {table: head(self._connection, table) for table in TABLES}
+
+    def broken_seals(self, table: str) -> Iterator[str]:
+        """Return, in words, where a row of a table was changed or removed after it was written."""
+        return broken(table, self._stream(f"SELECT * FROM {table} ORDER BY seq"))  # noqa: S608 - tables are ours
+
+    def seal_of(self, table: str, number: int) -> str | None:
+        """Return the seal of a row."""
+        rows = self._rows(f"SELECT seal FROM {table} WHERE seq = ?", (number,))  # noqa: S608 - tables are ours
+        return rows[0][0] if rows else None
+
+    def events(self, kind: str) -> Iterator[tuple[int, str, Mapping[str, JSON]]]:
+        """Return number, subject and body of every event of a kind, oldest first."""
+        statement = "SELECT seq, subject, body FROM event WHERE kind = ? ORDER BY seq"
+        for number, subject, body in self._stream(statement, (kind,)):
+            yield number, subject, json.loads(body)
 
     def completion_of(self, request: str) -> Completion | None:
         """Return the completion of a request."""
         known = self.answered(request)
         return known[1] if known else None
 
-    def paid_replies(self) -> Iterator[tuple[int, Completion, Usage, float | None, Mapping[str, JSON]]]:
-        """Return intent, completion, stored usage, stored cost and the run's manifest of every completion."""
+    def record_digests(self) -> Iterator[tuple[Record, str]]:
+        """Return every record with the digest that was stored for it."""
+        for id_, fields, fingerprint in self._stream("SELECT id, fields, digest FROM record ORDER BY seq"):
+            yield Record(id_, json.loads(fields)), fingerprint
+
+    def replies(self) -> Iterator[Reply]:
+        """Return every reply with the intent it answers, in the order of the intents."""
         statement = (
-            "SELECT intent, completion, input_tokens, output_tokens, cached_tokens, usd, event.body FROM reply"
-            " JOIN intent ON intent.id = reply.intent JOIN event ON event.seq = intent.run"
-            " WHERE completion IS NOT NULL ORDER BY intent"
+            "SELECT intent.seq, run, annotator, record, purpose, request, completion, error, input_tokens,"
+            " output_tokens, cached_tokens, usd FROM reply JOIN intent ON intent.seq = reply.intent ORDER BY intent.seq"
         )
-        for intent, body, read, written, cached, usd, manifest in self._stream(statement):
-            completion = _completion(body)
-            usage = Usage(read, written, cached, completion.usage.estimated)
-            yield intent, completion, usage, usd, json.loads(manifest)
+        for row in self._stream(statement):
+            intent, run, annotator, record, purpose, request, body, error, read, written, cached, usd = row
+            completion = completion_of(body) if body is not None else None
+            estimated = completion is not None and completion.usage.estimated
+            yield Reply(
+                intent=intent,
+                run=run,
+                annotator=annotator,
+                record=record,
+                purpose=purpose,
+                request=request,
+                completion=completion,
+                error=None if error is None else json.loads(error),
+                usage=Usage(read, written, cached, estimated),
+                usd=usd,
+            )
 
     def count_pending(self, annotator: str) -> int:
         """Return how many records have no outcome of an annotator, counted one by one."""
@@ -415,100 +552,26 @@ class Journal:
         return self._rows(statement, (annotator,))[0][0]
 
     def _rows(self, statement: str, bindings: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement, bindings).fetchall()
+        if not isinstance(bindings, Mapping):
+            bindings = tuple(map(storable, bindings))
+        with reading(self.path):
+            return [restored(row) for row in self._connection.execute(statement, bindings)]
 
     def _stream(self, statement: str, bindings: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         # On a connection of its own, so that a long read sees one state and holds up nobody.
-        yield from _connect(self.path, read_only=True).execute(statement, bindings)
+        with reading(self.path), closing(connect(self.path, read_only=True)) as connection:
+            for row in connection.execute(statement, bindings):
+                yield restored(row)
 
     def _one(self, statement: str) -> int:
         return self._rows(statement)[0][0]
 
 
-_INSERT_REPLY: Final = (
-    "INSERT INTO reply (intent, completion, error, input_tokens, output_tokens, cached_tokens, usd, at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_INSERT_OUTCOME: Final = (
-    "INSERT INTO outcome (record, annotator, intent, type, answer, confidence, confidence_kind, probabilities,"
-    " rationale, failure_class, message, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_HOLDS: Final = (
+    "NOT EXISTS (SELECT 1 FROM outcome AS newer WHERE newer.annotator = o.annotator AND newer.record = o.record"
+    " AND newer.revision > o.revision)"
 )
 
 
-def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
-    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    connection = apsw.Connection(os.fspath(path), flags=flags)
-    connection.set_busy_timeout(10_000)
-    connection.transaction_mode = "IMMEDIATE"
-    if not read_only:
-        # FULL: what was acknowledged survives a loss of power too (reliability D2).
-        connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-    return connection
-
-
-def _number(connection: apsw.Connection, statement: str, row: tuple[Any, ...]) -> int:
-    rows: list[tuple[Any, ...]] = connection.execute(statement, row).fetchall()
-    return rows[0][0]
-
-
-def _outcome_row(outcome: Outcome, intent: int | None) -> tuple[Any, ...]:
-    match outcome:
-        case Annotation():
-            confidence = outcome.confidence
-            probabilities = outcome.probabilities
-            details = (
-                "annotation",
-                canonical_json(outcome.answer).decode(),
-                confidence.value if confidence else None,
-                confidence.kind if confidence else None,
-                json.dumps(dict(probabilities), ensure_ascii=False) if probabilities is not None else None,
-                outcome.rationale,
-                None,
-                None,
-            )
-        case Abstention():
-            details = ("abstention", None, None, None, None, None, None, outcome.reason)
-        case Failure():
-            details = ("failure", None, None, None, None, None, outcome.failure_class, outcome.message)
-    return (outcome.record, outcome.annotator, intent, *details, outcome.provenance.at or now())
-
-
-def _completion(body: str) -> Completion:
-    values = json.loads(body)
-    values["usage"] = Usage(**values["usage"])
-    if values["choice_probabilities"] is not None:
-        values["choice_probabilities"] = tuple(values["choice_probabilities"])
-    return Completion(**values)
-
-
-def _stored_outcome(row: Sequence[Any]) -> StoredOutcome:
-    (
-        _,
-        record,
-        annotator,
-        _,
-        type_,
-        answer,
-        value,
-        kind,
-        odds,
-        rationale,
-        failure_class,
-        message,
-        at,
-        request,
-        body,
-        _,
-    ) = row
-    completion = _completion(body) if body else None
-    provenance = Provenance(request, completion.model if completion else None, at)
-    outcome: Outcome
-    if type_ == "annotation":
-        confidence = Confidence(value, kind) if value is not None else None
-        probabilities = json.loads(odds) if odds else None
-        outcome = Annotation(record, annotator, json.loads(answer), confidence, probabilities, rationale, provenance)
-    elif type_ == "abstention":
-        outcome = Abstention(record, annotator, message, provenance)
-    else:
-        outcome = Failure(record, annotator, failure_class, message, provenance)
-    return StoredOutcome(outcome, completion)
+def _no_journal(path: Path, error: apsw.Error) -> StoreError:
+    return StoreError(f"{path}: expected a Postil journal, or a place to make one: {error}")

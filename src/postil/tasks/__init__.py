@@ -5,9 +5,9 @@ A kind is one file here, a frozen dataclass that satisfies `Task`. `docs/adding-
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from postil.types import JSON, Answer, Capabilities, Completion, Confidence
+from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
 Scale = Literal["nominal", "ordinal", "hierarchical", "interval"]
 """How two values of a kind compare: equal or not; by rank; by path; by distance."""
@@ -20,6 +20,7 @@ class AnswerForm:
     """How a task wants its answer written, given what the engine can do."""
 
     style: Literal["label", "code", "json"]
+    """`label`: the bare answer as text; `code`: a letter that stands for it; `json`: a JSON object that holds it."""
     max_tokens: int
     choices: tuple[str, ...] = ()
     """The replies wanted, in the order of the task's options; empty when the reply is JSON."""
@@ -56,8 +57,11 @@ class Reading:
     abstained: str = ""
     confidence: Confidence | None = None
     probabilities: Mapping[str, float] | None = None
+    rationale: str = ""
+    """The reasons that the reply gave before its answer (survey 1.03)."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """A versioned question with its answer schema. Owns both the asking and the reading."""
 
@@ -97,7 +101,10 @@ class Task(Protocol):
 
     @property
     def spec(self) -> Mapping[str, JSON]:
-        """JSON from which `task_from_spec` makes an equal task; its hash is the task's version."""
+        """JSON from which `task_from_spec` makes an equal task; its hash is the task's version.
+
+        All that can change an answer is in it. An order that matters stands in a list: the hash sorts keys.
+        """
         ...
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
@@ -112,8 +119,12 @@ class Task(Protocol):
         """Return an answer as the model should write it: what demonstrations show. `read` inverts it."""
         ...
 
-    def read(self, completion: Completion, form: AnswerForm, prior: Sequence[float] | None = None) -> Reading:
+    def read(
+        self, completion: Completion, form: AnswerForm, record: Record, prior: Sequence[float] | None = None
+    ) -> Reading:
         """Return the answer in a complete reply, its probabilities divided by `prior` where one is given.
+
+        `record` is what was asked about: a kind whose answers point into a text finds the places there.
 
         Raises:
             AnswerError: the reply holds no answer; the subclass says why. Never guesses.

@@ -1,18 +1,21 @@
 """One label for a record: flat, ordered or hierarchical label sets (survey 0.01)."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 from postil.errors import DataError, TaskError
 from postil.tasks import AnswerForm, Ask, Language, Option, Reading, Scale
-from postil.tasks.choice import choice_form, contract, read_choice
+from postil.tasks.choice import Choices, choice_form, contract, folded_forms
 from postil.tasks.language import language_of
 from postil.tasks.merging import heaviest
-from postil.tasks.reading import fold
+from postil.tasks.reading import clip, fold
 from postil.tasks.shown import Shown
-from postil.types import JSON, Answer, Capabilities, Completion, Confidence
+from postil.tasks.specs import from_spec, require_texts
+from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
 _CUE: Mapping[Language, str] = {"en": "Label", "zh": "标签"}
 
@@ -38,7 +41,6 @@ class Classification:
     separator: str | None
     abstain: str | None
     language: Language
-    _by_fold: Mapping[str, str] = field(repr=False, compare=False)
 
     def __init__(
         self,
@@ -58,54 +60,45 @@ class Classification:
         Raises:
             TaskError: the definition cannot work; the message says which part.
         """
-        defined = dict(labels) if isinstance(labels, Mapping) else dict.fromkeys(labels, "")
-        if not isinstance(labels, Mapping) and len(defined) != len(labels):
-            raise TaskError(f"task {name!r}: every label must be there once, got {list(labels)!r}")
+        words = {f"alias {alias}": label for alias, label in (aliases or {}).items()}
+        require_texts(name=name, instruction=instruction, show=show, abstain=abstain or "", **words)
+        defined = _defined(name, labels)
         Shown.parse(show)
-        guess = language_of(instruction + "".join(defined))
-        self._set("name", name)
-        self._set("instruction", instruction)
-        self._set("options", tuple(Option(label, definition) for label, definition in defined.items()))
-        self._set("show", show)
-        self._set("aliases", dict(aliases or {}))
-        self._set("ordered", ordered)
-        self._set("separator", separator)
-        self._set("abstain", abstain)
-        self._set("language", language or guess)
-        self._set("_by_fold", self._folded_names())
+        for attribute, value in {
+            "name": name,
+            "instruction": instruction,
+            "options": tuple(Option(label, definition) for label, definition in defined.items()),
+            "show": show,
+            "aliases": dict(aliases or {}),
+            "ordered": ordered,
+            "separator": separator or None,
+            "abstain": abstain,
+            "language": language or language_of(instruction + "".join(defined)),
+        }.items():
+            object.__setattr__(self, attribute, value)
+        self._check()
 
-    def _set(self, attribute: str, value: object) -> None:
-        object.__setattr__(self, attribute, value)
-
-    def _folded_names(self) -> Mapping[str, str]:
-        """Return folded name or alias -> label, having checked that no two could be confused."""
-        if len(self.options) < 2:
-            raise TaskError(
-                f"task {self.name!r}: a label set needs at least two labels, got {list(self.labels)!r}",
-                hint="give them as labels = [...] or --labels a,b",
-            )
+    def _check(self) -> None:
+        """Check what the parts of the definition mean together."""
         if self.ordered and self.separator:
             raise TaskError(f"task {self.name!r}: labels are either ordered or a hierarchy, not both")
-        found: dict[str, str] = {}
-        meant = {alias: label for alias, label in self.aliases.items() if alias != label}
-        if self.abstain is not None:
-            meant[self.abstain] = self.abstain
-        for word, label in ({label: label for label in self.labels} | meant).items():
-            if label not in self.labels and label != self.abstain:
+        if self.abstain in self.labels:
+            raise TaskError(f"task {self.name!r}: {self.abstain!r} cannot be both a label and the abstention")
+        names = self._choices.names
+        for word, label in self.aliases.items():
+            if label not in names:
                 raise TaskError(f"task {self.name!r}: alias {word!r} stands for {label!r}, which is no label")
-            folded = fold(word)
-            if not folded:
-                raise TaskError(f"task {self.name!r}: {word!r} cannot be a label: nothing of it can be read back")
-            if found.setdefault(folded, label) != label:
-                raise TaskError(
-                    f"task {self.name!r}: {word!r} and {found[folded]!r} read the same",
-                    hint="case, width and marks around a label do not count",
-                )
-        return found
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.instruction, self.options, self.show, self.ordered, self.separator, self.abstain))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Every label, in the user's order."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
         return tuple(option.name for option in self.options)
 
     @property
@@ -115,12 +108,13 @@ class Classification:
 
     @property
     def spec(self) -> Mapping[str, JSON]:
-        """JSON from which `from_spec` makes an equal task."""
+        """JSON from which `from_spec` makes an equal task; labels stand in a list, since their order is shown."""
         return {
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "labels": {option.name: option.definition for option in self.options},
+            "labels": list(self.labels),
+            "definitions": {option.name: option.definition for option in self.options if option.definition},
             "show": self.show,
             "aliases": dict(self.aliases),
             "ordered": self.ordered,
@@ -136,44 +130,57 @@ class Classification:
         Raises:
             TaskError: it cannot work.
         """
-        values = {key: value for key, value in spec.items() if key != "kind"}
-        return cls(values.pop("name"), values.pop("instruction"), **values)
+        values = dict(spec)
+        definitions = values.pop("definitions", None)
+        if definitions:
+            values["labels"] = {label: definitions.get(label, "") for label in values.get("labels", ())}
+        return from_spec(cls, values)
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return self.labels if self.abstain is None else (*self.labels, self.abstain)
+    @cached_property
+    def _choices(self) -> Choices:
+        names = self.labels if self.abstain is None else (*self.labels, self.abstain)
+        forms = folded_forms(names, self.aliases.items(), of=f"task {self.name!r}")
+        return Choices(names, forms, "label", _CUE[self.language])
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
         """Return how the label is to be written for an engine with these capabilities."""
-        return choice_form(self._names, capabilities, key="label")
+        return choice_form(self._choices.names, capabilities, key="label")
 
     def ask(self, form: AnswerForm) -> Ask:
         """Return the wording of the question."""
-        codes = form.choices if form.style == "code" else ("",) * len(self._names)
+        names = self._choices.names
+        codes = form.choices if form.style == "code" else ("",) * len(names)
         given = {option.name: option.definition for option in self.options}
-        options = tuple(Option(name, given.get(name, ""), code) for name, code in zip(self._names, codes, strict=True))
+        options = tuple(Option(name, given.get(name, ""), code) for name, code in zip(names, codes, strict=True))
         return Ask(self.instruction, options, contract(form, self.language, "label"), _CUE[self.language])
 
     def write(self, answer: Answer, form: AnswerForm) -> str:
         """Return a label as the model should write it."""
         label = str(answer["label"])
         if form.style == "code":
-            return form.choices[self._names.index(label)]
+            return form.choices[self._choices.names.index(label)]
         return json.dumps({"label": label}, ensure_ascii=False) if form.style == "json" else label
 
-    def read(self, completion: Completion, form: AnswerForm, prior: Sequence[float] | None = None) -> Reading:
+    def read(
+        self, completion: Completion, form: AnswerForm, record: Record, prior: Sequence[float] | None = None
+    ) -> Reading:
         """Return the label in a complete reply.
 
         Raises:
             AnswerError: the reply holds no label of the set, or several.
         """
-        chosen = read_choice(completion, form, self._names, key="label", aliases=self.aliases, prior=prior)
+        chosen = self._choices.read(completion, form, prior)
         if chosen.name == self.abstain:
-            return Reading(None, abstained=f"answered {self.abstain!r}")
-        confidence = None
-        if chosen.probabilities is not None:
-            confidence = Confidence(chosen.probabilities[chosen.name], "logprob")
-        return Reading({"label": chosen.name}, "", confidence, chosen.probabilities)
+            return Reading(None, abstained=f"answered {self.abstain!r}", rationale=chosen.rationale)
+        odds = chosen.probabilities if self.abstain is None else self._of_labels(chosen.probabilities)
+        confidence = None if odds is None else Confidence(odds[chosen.name], "logprob")
+        return Reading({"label": chosen.name}, "", confidence, odds, chosen.rationale)
+
+    def _of_labels(self, probabilities: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        """Return the distribution over the labels alone: given that one was chosen, the abstention was not."""
+        odds = {label: p for label, p in (probabilities or {}).items() if label != self.abstain}
+        total = math.fsum(odds.values())
+        return {label: p / total for label, p in odds.items()} if total > 0 else None
 
     def accept(self, answer: Answer) -> Answer:
         """Return a label from outside as this task writes it; aliases and folded forms are labels too.
@@ -182,13 +189,11 @@ class Classification:
             DataError: it is no label of the set.
         """
         value = answer.get("label")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = str(value)
-        label = self._by_fold.get(fold(value)) if isinstance(value, str) else None
-        if isinstance(value, str) and value in self.labels:
-            label = value
+        text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        label = self._choices.forms.get(fold(text)) if isinstance(text, str) else None
         if label is None or label == self.abstain:
-            raise DataError(f"expected one of {', '.join(map(repr, self.labels))}, got {answer.get('label')!r}")
+            expected = clip(", ".join(map(repr, self.labels)))
+            raise DataError(f"expected one of {expected}, got {clip(repr(value))}")
         return {"label": label}
 
     def value(self, answer: Answer) -> str:
@@ -212,6 +217,26 @@ class Classification:
     def describe(self, answer: Answer) -> str:
         """Return the label."""
         return self.value(answer)
+
+
+def _defined(task: str, labels: Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
+    """Return labels with their definitions, having checked that they are a set of at least two texts."""
+    given: Sequence[object] = [labels] if isinstance(labels, str) else list(labels)
+    definitions = list(labels.values()) if isinstance(labels, Mapping) else []
+    if not all(isinstance(text, str) for text in [*given, *definitions]) or isinstance(labels, str):
+        raise TaskError(
+            f"task {task!r}: labels are a list of texts, or texts with their definitions, got {clip(repr(labels))}",
+            hint='write numbers as text: labels = ["0", "1"]',
+        )
+    defined = dict(labels) if isinstance(labels, Mapping) else dict.fromkeys(labels, "")
+    if len(defined) != len(given):
+        raise TaskError(f"task {task!r}: every label must be there once, got {clip(repr(given))}")
+    if len(defined) < 2:
+        raise TaskError(
+            f"task {task!r}: a label set needs at least two labels, got {given!r}",
+            hint="give them as labels = [...] or --labels a,b",
+        )
+    return defined
 
 
 def _shared_beginning(first: Sequence[str], second: Sequence[str]) -> float:

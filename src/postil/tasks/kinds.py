@@ -22,6 +22,6 @@ def task_from_spec(spec: Mapping[str, JSON]) -> Task:
         TaskError: the kind is unknown, or the definition cannot work.
     """
     kind = spec.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise TaskError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
     return KINDS[kind].from_spec(spec)

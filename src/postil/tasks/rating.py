@@ -1,18 +1,26 @@
 """A number on a scale with anchors (survey 0.01, ordinal)."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from functools import cached_property
+from numbers import Real
+from typing import ClassVar, Final, Self
 
 from postil.errors import DataError, TaskError
 from postil.tasks import AnswerForm, Ask, Language, Option, Reading, Scale
-from postil.tasks.choice import choice_form, contract, read_choice
+from postil.tasks.choice import Choices, choice_form, contract, folded_forms
 from postil.tasks.language import language_of
+from postil.tasks.reading import clip
 from postil.tasks.shown import Shown
-from postil.types import JSON, Answer, Capabilities, Completion, Confidence
+from postil.tasks.specs import from_spec, require_texts
+from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
-_CUE: Mapping[Language, str] = {"en": "Rating", "zh": "评分"}
+_CUE: Final[Mapping[Language, str]] = {"en": "Rating", "zh": "评分"}
+_WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
+_NUMBER: Final = re.compile(r"\s*[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?\s*")
 
 
 @dataclass(frozen=True, init=False)
@@ -49,28 +57,32 @@ class Rating:
         Raises:
             TaskError: the scale has fewer than two or more than 101 points, or an anchor lies outside it.
         """
-        if not 1 <= high - low <= 100:
-            raise TaskError(f"task {name!r}: a scale needs 2 to 101 points, got {low} to {high}")
+        meanings = {f"anchor {point}": meaning for point, meaning in (anchors or {}).items()}
+        require_texts(name=name, instruction=instruction, show=show, **meanings)
+        if type(low) is not int or type(high) is not int or not 1 <= high - low <= 100:
+            raise TaskError(f"task {name!r}: a scale has 2 to 101 points, whole numbers, got {low!r} to {high!r}")
         Shown.parse(show)
-        points: dict[int, str] = {}
-        for point, meaning in (anchors or {}).items():
-            if not str(point).lstrip("-").isdigit() or not low <= int(point) <= high:
-                raise TaskError(f"task {name!r}: anchors stand at whole numbers from {low} to {high}, got {point!r}")
-            points[int(point)] = meaning
         for attribute, value in {
             "name": name,
             "instruction": instruction,
             "low": low,
             "high": high,
-            "anchors": points,
+            "anchors": _anchors(name, low, high, anchors or {}),
             "show": show,
             "language": language or language_of(instruction),
         }.items():
             object.__setattr__(self, attribute, value)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.instruction, self.low, self.high, self.show))
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The points of the scale as text, lowest first."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
         return tuple(str(point) for point in range(self.low, self.high + 1))
 
     @property
@@ -99,12 +111,25 @@ class Rating:
         Raises:
             TaskError: it cannot work.
         """
-        values = {key: value for key, value in spec.items() if key != "kind"}
-        return cls(values.pop("name"), values.pop("instruction"), **values)
+        return from_spec(cls, spec)
+
+    @cached_property
+    def _choices(self) -> Choices:
+        forms = folded_forms(self.labels, self._other_words(), of=f"task {self.name!r}")
+        return Choices(self.labels, forms, "rating", _CUE[self.language])
+
+    def _other_words(self) -> Iterator[tuple[str, str]]:
+        """Yield other ways to write a point that mean nothing else: "4.0", "+4", "4/5", "4 out of 5", "4分"."""
+        for point in self.labels:
+            yield f"{point}.0", point
+            yield f"{point}/{self.high}", point
+            yield f"{point} out of {self.high}", point
+            yield f"{point}分", point
+            yield (f"\u2212{point[1:]}" if point.startswith("-") else f"+{point}"), point
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
         """Return how the rating is to be written for an engine with these capabilities."""
-        return choice_form(self.labels, capabilities, key="rating")
+        return choice_form(self.labels, capabilities, key="rating", values=[int(point) for point in self.labels])
 
     def ask(self, form: AnswerForm) -> Ask:
         """Return the wording of the question."""
@@ -117,22 +142,23 @@ class Rating:
 
     def write(self, answer: Answer, form: AnswerForm) -> str:
         """Return a rating as the model should write it: the nearest point of the scale."""
-        point = str(self._nearest(float(answer["rating"])))
+        point = self._nearest(float(answer["rating"]))
         if form.style == "code":
-            return form.choices[self.labels.index(point)]
-        return json.dumps({"rating": point}, ensure_ascii=False) if form.style == "json" else point
+            return form.choices[point - self.low]
+        return json.dumps({"rating": point}) if form.style == "json" else str(point)
 
-    def read(self, completion: Completion, form: AnswerForm, prior: Sequence[float] | None = None) -> Reading:
+    def read(
+        self, completion: Completion, form: AnswerForm, record: Record, prior: Sequence[float] | None = None
+    ) -> Reading:
         """Return the rating in a complete reply.
 
         Raises:
             AnswerError: the reply holds no point of the scale, or several.
         """
-        chosen = read_choice(completion, form, self.labels, key="rating", aliases={}, prior=prior)
-        confidence = None
-        if chosen.probabilities is not None:
-            confidence = Confidence(chosen.probabilities[chosen.name], "logprob")
-        return Reading({"rating": int(chosen.name)}, "", confidence, chosen.probabilities)
+        chosen = self._choices.read(completion, form, prior)
+        odds = chosen.probabilities
+        confidence = None if odds is None else Confidence(odds[chosen.name], "logprob")
+        return Reading({"rating": int(chosen.name)}, "", confidence, odds, chosen.rationale)
 
     def accept(self, answer: Answer) -> Answer:
         """Return a rating from outside: a number on the scale, between points too; text that reads as one will do.
@@ -141,12 +167,9 @@ class Rating:
             DataError: it is no number, or lies outside the scale.
         """
         value = answer.get("rating")
-        try:
-            number = float("nan") if isinstance(value, bool) else float(value)  # pyright: ignore[reportArgumentType]
-        except (TypeError, ValueError):
-            number = float("nan")
+        number = _number(value)
         if not self.low <= number <= self.high:
-            raise DataError(f"expected a number from {self.low} to {self.high}, got {value!r}")
+            raise DataError(f"expected a number from {self.low} to {self.high}, got {clip(repr(value))}")
         return {"rating": int(number) if number == int(number) else number}
 
     def value(self, answer: Answer) -> float:
@@ -159,11 +182,13 @@ class Rating:
 
     def merge(self, answers: Sequence[tuple[Answer, float]]) -> Answer | None:
         """Return the weighted mean, `None` for no answers."""
-        total = sum(weight for _, weight in answers)
-        if total <= 0:
+        values = [self.value(answer) for answer, _ in answers]
+        total = math.fsum(weight for _, weight in answers)
+        if not total > 0:
             return None
-        mean = sum(self.value(answer) * weight for answer, weight in answers) / total
-        return self.accept({"rating": mean})
+        mean = math.fsum(value * weight for value, (_, weight) in zip(values, answers, strict=True)) / total
+        # Rounding must not carry a mean beyond what it is the mean of.
+        return self.accept({"rating": min(max(mean, min(values)), max(values))})
 
     def describe(self, answer: Answer) -> str:
         """Return the rating as text."""
@@ -172,7 +197,29 @@ class Rating:
     def _nearest(self, value: float) -> int:
         # Half points go away from the scale's middle, so that rounding favours neither end.
         middle = (self.low + self.high) / 2
-        floor = int(value // 1)
-        if value - floor == 0.5:
-            return floor + 1 if value > middle else floor
+        below = math.floor(value)
+        if value - below == 0.5:
+            return below + 1 if value > middle else below
         return round(value)
+
+
+def _anchors(task: str, low: int, high: int, anchors: Mapping[int, str] | Mapping[str, str]) -> Mapping[int, str]:
+    """Return the meanings of points, having checked that each is a point of the scale."""
+    points: dict[int, str] = {}
+    for point, meaning in anchors.items():
+        if not _WHOLE.fullmatch(str(point)) or not low <= int(point) <= high:
+            raise TaskError(f"task {task!r}: anchors stand at whole numbers from {low} to {high}, got {point!r}")
+        points[int(point)] = meaning
+    return points
+
+
+def _number(value: JSON) -> float:
+    """Return the number that a value is or that its text says, NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (str, Real)):
+        return math.nan
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

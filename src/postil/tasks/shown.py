@@ -3,15 +3,17 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from string import Formatter
 
 from postil.errors import EmptyRecord, MissingField, TaskError
 from postil.types import Record
 
-_FIELD = re.compile(r"[^\W\d][\w .-]*")
+# Columns have names like "review/text" and "Comment?"; a name is looked up in the record and is never an expression.
+_FIELD = re.compile(r"[^\s\[\]](?:[^\[\]\x00-\x1f]*[^\s\[\]])?")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shown:
     """A `show` text, taken apart once: literal text and field names in turn."""
 
@@ -22,7 +24,7 @@ class Shown:
         """Return the parts of a `show` text.
 
         Raises:
-            TaskError: it holds no field, or more than plain fields (no attributes, indexes or formats).
+            TaskError: it holds no field, or more than plain fields (no indexes, conversions or formats).
         """
         try:
             pieces = list(Formatter().parse(show))
@@ -38,7 +40,7 @@ class Shown:
             raise TaskError(f"`show` must name at least one field, like {{text}}; got {show!r}")
         return cls(tuple((literal, name) for literal, name, _, _ in pieces))
 
-    @property
+    @cached_property
     def fields(self) -> tuple[str, ...]:
         """The names of the fields shown, each once, in order."""
         return tuple(dict.fromkeys(name for _, name in self.parts if name))

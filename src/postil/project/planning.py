@@ -1,0 +1,157 @@
+"""Looking ahead: what labelling the pending records takes, without spending anything."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from postil.errors import RecordRejected
+from postil.project.running import tally
+from postil.runner import Price, PromptedAnnotator
+from postil.store import Journal
+from postil.tasks.shown import Shown
+from postil.types import JSON, Estimate, Record, Usage
+
+_LOOKED_AT: Final = 50
+"""Prompts that are rendered and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What labelling the pending records would take. Spends nothing by itself."""
+
+    annotator: str
+    records: int
+    pending: int
+    requests: int
+    """Equal texts are asked about once."""
+    prompt_tokens: Estimate | None
+    """Tokens of one prompt, from prompts that were rendered and counted."""
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+    price_date: str | None
+    seconds: float | None
+    """From the pace of this annotator's own earlier requests; `None` before there are any."""
+    unusable: int
+    """Pending records that cannot be asked about: nothing to show, a field missing, or too long for the context."""
+    accuracy: Estimate | None
+    """On the gold labelled so far; `None` before there is any."""
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return what `postil plan --json` prints."""
+        return asdict(self)
+
+
+def plan(
+    journal: Journal,
+    annotator: PromptedAnnotator,
+    price: Price | None,
+    *,
+    accuracy: Estimate | None,
+    rng: random.Random,
+) -> Plan:
+    """Return what is ahead, from all pending texts and the prompts of some drawn at random."""
+    counts = tally(journal, annotator.id)
+    ahead = _Ahead.of(journal.pending(annotator.id), annotator, rng)
+    sizes = _Sizes.of(ahead.drawn, annotator)
+    fit = len(sizes.tokens) / len(ahead.drawn) if ahead.drawn else 0.0
+    requests = round(ahead.texts * fit)
+    each = sizes.mean_over(ahead)
+    total = Usage(round(requests * each.value) if each else 0, requests * sizes.answer)
+    pace = journal.pace(annotator.id)
+    free = annotator.engine.capabilities.free
+    return Plan(
+        annotator=annotator.name,
+        records=counts.records,
+        pending=counts.pending,
+        requests=requests,
+        prompt_tokens=each,
+        input_tokens=total.input_tokens,
+        output_tokens=total.output_tokens,
+        usd=0.0 if free else price.cost(total) if price else None,
+        price_date=price.date if price else None,
+        seconds=requests / pace if pace else None,
+        unusable=ahead.unusable + ahead.texts - requests,
+        accuracy=accuracy,
+    )
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """The texts that are pending, seen in one pass of which little is kept."""
+
+    texts: int = 0
+    """Different ones."""
+    size: int = 0
+    """Of all of them, in bytes."""
+    unusable: int = 0
+    drawn: list[tuple[Record, int]] = field(default_factory=list[tuple[Record, int]])
+    """A uniform draw of different texts, with their sizes (Vitter 1985, algorithm R)."""
+
+    @classmethod
+    def of(cls, records: Iterable[Record], annotator: PromptedAnnotator, rng: random.Random) -> "_Ahead":
+        ahead, shown = cls(), Shown.parse(annotator.task.show)
+        seen: set[int] = set()
+        for record in records:
+            try:
+                text = shown.render(record)
+            except RecordRejected:
+                ahead.unusable += 1
+                continue
+            if (mark := hash(text)) not in seen:
+                seen.add(mark)
+                ahead._add(record, len(text.encode("utf-8", "backslashreplace")), rng)
+        return ahead
+
+    def _add(self, record: Record, size: int, rng: random.Random) -> None:
+        self.texts += 1
+        self.size += size
+        if len(self.drawn) < _LOOKED_AT:
+            self.drawn.append((record, size))
+        elif (place := rng.randrange(self.texts)) < _LOOKED_AT:
+            self.drawn[place] = record, size
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Of some texts, their sizes and the tokens of their prompts."""
+
+    sizes: Sequence[int]
+    tokens: Sequence[int]
+    answer: int
+    """The most tokens that an answer takes."""
+
+    @classmethod
+    def of(cls, drawn: Iterable[tuple[Record, int]], annotator: PromptedAnnotator) -> "_Sizes":
+        sizes: list[int] = []
+        tokens: list[int] = []
+        answer = 0
+        for record, size in drawn:
+            try:
+                request = annotator.request(record)
+            except RecordRejected:
+                continue
+            sizes.append(size)
+            tokens.append(annotator.engine.count_tokens(request.messages))
+            answer = 1 if annotator.engine.capabilities.scores == "sequence" else request.max_tokens
+        return cls(sizes, tokens, answer)
+
+    def mean_over(self, ahead: _Ahead) -> Estimate | None:
+        """Return the mean tokens of a prompt over all texts ahead, `None` where no prompt was counted.
+
+        The regression estimator (Cochran 1977, section 7.1): tokens follow from a text's size nearly, and the mean
+        size of all texts is known.
+        """
+        n = len(self.tokens)
+        if not n:
+            return None
+        size, tokens = sum(self.sizes) / n, sum(self.tokens) / n
+        spread = sum((x - size) ** 2 for x in self.sizes)
+        pairs = list(zip(self.sizes, self.tokens, strict=True))
+        slope = sum((x - size) * (y - tokens) for x, y in pairs) / spread if spread else 0.0
+        value = tokens + slope * (ahead.size / ahead.texts - size)
+        residual = sum((y - tokens - slope * (x - size)) ** 2 for x, y in pairs) / max(n - 2, 1)
+        error = 1.96 * (residual / n * max(0.0, 1 - n / ahead.texts)) ** 0.5
+        method = "mean of prompts counted, corrected for the size of all texts; normal interval"
+        return Estimate(value, value - error, value + error, 0.95, n, method)
