@@ -123,8 +123,8 @@ def table(rows: Iterable[Row]) -> str:
 def replace_table(path: Path, content: str) -> None:
     """Put a table between the markers of a document."""
     text = path.read_text(encoding="utf-8")
-    marked = re.compile(r"(<!-- quality: begin -->\n).*?(\n<!-- quality: end -->)", re.DOTALL)
-    path.write_text(marked.sub(lambda found: found[1] + content + found[2], text), encoding="utf-8")
+    marked = re.compile(r"(<!-- quality: begin -->\n).*?(<!-- quality: end -->)", re.DOTALL)
+    path.write_text(marked.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text), encoding="utf-8")
 
 
 if __name__ == "__main__":

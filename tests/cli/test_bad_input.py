@@ -67,6 +67,8 @@ ITEMS = [
     Items("missing with a near name", None, ("no file item.jsonl", "Is it items.jsonl?"), file="item.jsonl"),
     Items("empty", b"", ("items.jsonl is empty, expected records",)),
     Items("blank lines only", b"\n \n\n", ("expected records, got none",)),
+    Items("BOM only", b"\xef\xbb\xbf", ("expected records, got none",)),
+    Items("BOM and a header only", b"\xef\xbb\xbfid,text\r\n", ("expected records, got none",), file="items.csv"),
     Items("utf-16", lines(GOOD, BAD).decode().encode("utf-16"), ("expected UTF-8, got UTF-16",)),
     Items(
         "gb18030", '{"text": "很好用，下次还买", "label": "pos"}\n'.encode("gb18030"), ("line 1", "UTF-8", "GB18030")
@@ -679,6 +681,18 @@ def test_the_installed_command_says_it_without_a_traceback(
 ) -> None:
     done = postil_process(*arrange(tmp_path), cwd=tmp_path)
     refused(Ran(done.returncode, done.stdout, done.stderr), says)
+
+
+def test_what_the_system_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device", "/tmp/x")  # noqa: S108 - a name in a message
+
+    write_project(tmp_path, {"m": openai("http://127.0.0.1:9/v1")})
+    monkeypatch.setattr("postil.project.project.write_export", full)
+    ran = postil("export", "out.jsonl", "--json")
+    assert (ran.code, ran.json["stopped"]) == (3, "system")
+    assert "No space left on device" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from postil.cli.signals import stopped_by_signals
+from postil.cli.terminal import Terminal
 from tests.cli.command import POSTIL, openai, postil, postil_process, started, write_project
 from tests.fake_server import Asked, FakeServer, Reply
 
@@ -99,6 +103,21 @@ def test_signals_mean_afterwards_what_they_meant_before(project: Path, fake_serv
     before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     assert postil("annotate", "--project", project).code == 0
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def work() -> None:
+        with stopped_by_signals(Terminal(as_json=True)) as start:
+            start(mock.Mock())
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from postil.errors import DataError, SettingsError
 from postil.project import Project
 from postil.project.gold import count_roles, demonstration_pool, measuring_gold
+from postil.tasks.classification import Classification
 from postil.tasks.reading import fold
-from tests.cli.command import write_jsonl
+from tests.cli.command import snapshot, write_jsonl
 from tests.project.making import TASK, asked, asked_text, engine, items, project, text_of
 
 
@@ -73,9 +74,13 @@ def test_without_demonstrations_all_gold_measures(tmp_path: Path) -> None:
         roles = count_roles(made.journal)
         assert set(roles) == {"certificate", "demonstration"}
         assert sum(roles.values()) == 30
+    # A session without demonstrations takes nothing back, and writes nothing.
+    before = snapshot(tmp_path)
     with Project(tmp_path / "project") as again:
         again.sync()
         assert count_roles(again.journal) == roles
+    assert snapshot(tmp_path) == before
+    with Project(tmp_path / "project") as again:
         assert again.assess("default").gold == roles["certificate"]
 
 
@@ -94,6 +99,25 @@ def test_what_was_shown_never_measures_again_whatever_the_share_becomes(tmp_path
         measured = {fold(record.fields["text"]) for record in made.journal.some_records(sorted(measuring))}
         seen = {fold(record.fields["text"]) for record in made.journal.some_records(sorted(now_shown))}
         assert not measured & seen
+
+
+def test_a_changed_show_takes_with_it_what_now_reads_the_same(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{at}{side}", "title": f"title {at}{side}", "text": f"text {at}", "label": "pos"}
+        for at in range(60)
+        for side in "ab"
+    ]
+    task = Classification("t", "q", labels=["pos", "neg"], show="{title}")
+    with project(tmp_path, rows, task=task, annotators={"m": {"engine": "local", "shots": 4}}) as made:
+        by_title, _ = shown_and_measuring(made)
+    toml = tmp_path / "project" / "postil.toml"
+    toml.write_text(toml.read_text().replace("{title}", "{text}"))
+    with Project(tmp_path / "project") as made:
+        made.sync()
+        shown, measuring = shown_and_measuring(made)
+        assert by_title <= shown
+        assert {record[:-1] for record in shown}.isdisjoint({record[:-1] for record in measuring})
+        assert measuring
 
 
 def test_of_little_gold_one_text_is_shown(tmp_path: Path) -> None:

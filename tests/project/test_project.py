@@ -121,6 +121,15 @@ def test_preview_and_plan_ask_what_they_say(tmp_path: Path, monkeypatch: pytest.
         assert probed.accuracy.n == 5
 
 
+def test_a_probe_that_ends_early_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    toml = tmp_path / "project" / "postil.toml"
+    with project(tmp_path, items(6), budget={"requests": 2}) as made:
+        made.annotators.describe("m", engine(), {})
+        assert made.plan("m", probe=4).pending == 4
+        assert "the probe stopped before its end: budget" in caplog.text
+    assert "requests = 2" in toml.read_text()
+
+
 def test_a_plan_counts_equal_texts_once_and_what_cannot_be_asked_not_at_all(tmp_path: Path) -> None:
     rows = [{"id": str(at), "text": "word " * (at % 30 + 1)} for at in range(300)]
     double = engine()

@@ -60,6 +60,11 @@ def _run(terminal: Terminal) -> int:
         # by itself then, and only then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # Whatever the system refuses, a full disk or a folder that may not be written, is no defect of ours.
+        terminal.error(str(error))
+        terminal.result({"stopped": "system", "error": str(error)})
+        return 3
     except Exception as error:
         return _usage_error(error)
     return code if isinstance(code, int) else 0

@@ -32,7 +32,8 @@ class LocalEngine:
 
     Labels are scored exactly: the probability of each choice is the product of its tokens' probabilities, each
     constrained to the tokens that can still lead to a choice, and the choices' probabilities sum to one (survey
-    1.09, B.11). A choice costs a further pass only where choices share their first tokens.
+    1.09, B.11). A choice costs a further pass only where choices share their first tokens, and less than one in ten
+    thousand is shared out evenly among them.
     """
 
     def __init__(

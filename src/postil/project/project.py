@@ -277,6 +277,8 @@ class Project:
             probed = await self.aannotate(name, limit=probe)
             if probed.error is not None:
                 raise probed.error
+            if probed.stopped:
+                _log.warning("the probe stopped before its end: %s", probed.stopped)
         async with self.annotators.opened(name, with_key=False) as opened:
             self.sync()
             built = self._built(name, opened, say=_unsaid)

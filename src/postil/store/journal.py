@@ -136,16 +136,21 @@ class Journal:
 
     def _prepare(self) -> None:
         # Looks before it writes: a file of somebody else's must stay as it was.
-        if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchall()[0][0]:
+        if self._is_empty():
             with transaction(self._connection):
-                self._connection.execute((files("postil.store") / "schema.sql").read_text(encoding="utf-8"))
-                self._connection.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
+                # Looks again: somebody may have been quicker.
+                if self._is_empty():
+                    self._connection.execute((files("postil.store") / "schema.sql").read_text(encoding="utf-8"))
+                    self._connection.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
         found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
         if found != [(SCHEMA_VERSION,)]:
             raise StoreError(
                 f"{self.path}: expected a journal of schema {SCHEMA_VERSION}, got {found[0][0] if found else 'none'}",
                 hint="another version of Postil wrote it: use that one, or a newer one",
             )
+
+    def _is_empty(self) -> bool:
+        return self._connection.execute("SELECT count(*) FROM sqlite_master").fetchall() == [(0,)]
 
     def close(self) -> None:
         """Finish writing and let go of the file."""
