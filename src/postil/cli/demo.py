@@ -74,7 +74,12 @@ def run_demo(folder: Path, terminal: Terminal) -> int:
 
 def _project(folder: Path) -> Project:
     if (folder / FILE_NAME).exists():
-        return Project(folder)
+        project = Project(folder)
+        if project.task != _TASK:
+            raise SettingsError(
+                f"{folder}: expected an earlier demo, got another project", hint="postil demo OTHER-DIR"
+            )
+        return project
     items = folder / "reviews.jsonl"
     try:
         if folder.exists() and any(each.name != items.name for each in folder.iterdir()):

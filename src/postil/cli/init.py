@@ -12,6 +12,8 @@ from postil.cli.terminal import Terminal
 from postil.errors import DataError, SettingsError
 from postil.formats import read_records
 from postil.project import Project
+from postil.project.annotators import build_engine, described
+from postil.project.creating import seen_from
 from postil.project.gold import count_roles
 from postil.project.importing import names_file
 from postil.tasks import Task
@@ -62,7 +64,7 @@ def make_project(folder: Path, wanted: Wanted, terminal: Terminal) -> None:
         items=wanted.items,
         gold=wanted.gold,
         id_field=wanted.id_field,
-        annotators={"first": _annotator(wanted)},
+        annotators={"first": _annotator(wanted, folder)},
     )
     with project:
         records, gold = project.journal.count_records(), count_roles(project.journal)
@@ -141,11 +143,24 @@ def _labels_of_gold(wanted: Wanted) -> list[str]:
     return sorted(found)
 
 
-def _annotator(wanted: Wanted) -> dict[str, Any]:
+def _annotator(wanted: Wanted, folder: Path) -> dict[str, Any]:
+    """Return the first annotator's settings.
+
+    Raises:
+        SettingsError: no engine can be made of them.
+    """
+    kind, _, path = wanted.engine.partition(":")
+    options: dict[str, Any] = {}
+    if kind == "openai":
+        options |= {"base_url": wanted.base_url, "model": wanted.model, "api_key_env": wanted.api_key_env}
     shots = wanted.shots if wanted.shots is not None else (8 if wanted.gold else 0)
-    table: dict[str, Any] = {"engine": wanted.engine}
-    if wanted.engine == "openai":
-        table |= {"base_url": wanted.base_url, "model": wanted.model, "api_key_env": wanted.api_key_env}
     if shots:
-        table |= {"shots": shots, "demonstrations": "random"}
-    return table
+        options |= {"shots": shots, "demonstrations": "random"}
+    if wanted.engine != "local":  # the embedded model is put together when it is first used, not here
+        build_engine("first", described(wanted.engine, _given(options)), Path(), with_key=False)
+    engine = f"local:{seen_from(folder, Path(path))}" if kind == "local" and path else wanted.engine
+    return {"engine": engine, **options}
+
+
+def _given(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if value is not None}

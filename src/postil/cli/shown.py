@@ -121,7 +121,7 @@ def assessments(terminal: Terminal, found: list[Assessment]) -> None:
     first = found[0]
     if first.coverage is not None:
         terminal.say(f"{first.task}: measured on {count(first.gold)} gold records never shown in a prompt")
-    names = list(dict.fromkeys(name for one in found for name in one.metrics))
+    names = list(dict.fromkeys(name for one in found for name in one.metrics if _tells(one, name)))
     if names:
         columns = {"metric": "left"} | {f"{one.annotator} (95 % interval)": "left" for one in found} | {"n": "right"}
         rows = [
@@ -135,6 +135,12 @@ def assessments(terminal: Terminal, found: list[Assessment]) -> None:
         terminal.table("", columns, rows)
     for note in dict.fromkeys(note for one in found for note in one.notes):
         terminal.say(f"note: {note}", style="yellow")
+
+
+def _tells(found: Assessment, name: str) -> bool:
+    """Return whether a figure says more than accuracy does: with no answer missing, its bounds do not."""
+    bounds = {"accuracy_all", "accuracy_lower_bound", "accuracy_upper_bound"}
+    return name not in bounds or found.metrics[name].value != found.metrics["accuracy"].value
 
 
 def learned(terminal: Terminal, result: "StudentResult") -> None:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Final, Literal, TypeVar
 
 import aiohttp
@@ -35,6 +36,7 @@ from postil.types import JSON, Capabilities, Completion, Message, Request
 
 _TOP_LOG_PROBS: Final = 20
 _MOST_BYTES: Final = 10_000_000
+_LARGE_BODY: Final = 1_000_000
 # A key this long does not occur in a reply by chance.
 _UNMISTAKABLE_KEY: Final = 16
 # A server's count may miss a turn's marks; fewer tokens than this below the bound raise no alarm.
@@ -201,7 +203,7 @@ class OpenAIEngine:
     async def _exchange(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         deadline = asyncio.timeout(self._attempt_seconds)
         try:
-            async with deadline, session.post(self._url, data=body, allow_redirects=False) as response:
+            async with deadline, session.post(self._url, data=_payload(body), allow_redirects=False) as response:
                 return response.status, response.headers, await _received(response)
         except (aiohttp.ClientError, OSError) as error:
             failure = self._translated(error, expired=deadline.expired())
@@ -290,6 +292,11 @@ class _Connection:
             trust_env=False,
         )
         return cls(session, asyncio.Semaphore(concurrency))
+
+
+def _payload(body: bytes) -> bytes | BytesIO:
+    """Return a body as aiohttp wants it: a large one as a stream, or it warns that the loop is held up."""
+    return body if len(body) < _LARGE_BODY else BytesIO(body)
 
 
 async def _received(response: aiohttp.ClientResponse) -> bytes:

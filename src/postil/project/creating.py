@@ -84,11 +84,12 @@ def _table(data: Data, folder: Path) -> Mapping[str, JSON]:
     """Return `[data]`; paths are written as seen from the project's folder."""
     gold = data.gold
     if isinstance(gold, Path) or (gold is not None and names_file(gold)):
-        gold = _seen_from(folder, Path(gold))
-    return {"items": _seen_from(folder, data.items), "gold": gold, "id": data.id_field}
+        gold = seen_from(folder, Path(gold))
+    return {"items": seen_from(folder, data.items), "gold": gold, "id": data.id_field}
 
 
-def _seen_from(folder: Path, path: Path) -> str:
+def seen_from(folder: Path, path: Path) -> str:
+    """Return a path as the project's file should have it: from the folder, if both are on one disk."""
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # on another disk

@@ -52,13 +52,13 @@ def _holds(roles: set[str], role: GoldRole) -> bool:
 
 
 def _shown_texts(texts: Mapping[str, str], roles: Mapping[str, set[str]], share: float) -> set[str]:
-    """Return the texts that prompts may show: those drawn, at least one, and those shown before."""
+    """Return the texts that prompts may show: those shown before, filled up to the share by the smallest draws."""
     before = {text for record, text in texts.items() if "demonstration" in roles.get(record, ())}
-    draws = {text: _draw(text) for text in set(texts.values())}
-    if not share or len(draws) < 2:
+    drawn = sorted(set(texts.values()) - before, key=_draw)
+    if not share or len(before) + len(drawn) < 2:
         return before
-    limit = max(share, min(draws.values()))
-    return before | {text for text, draw in draws.items() if draw <= limit}
+    wanted = max(1, round(share * (len(before) + len(drawn))))
+    return before | set(drawn[: max(0, wanted - len(before))])
 
 
 def _draw(text: str) -> float:

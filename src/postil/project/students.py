@@ -104,7 +104,7 @@ def learn_student(journal: Journal, task: Task, teacher: str, name: str, path: P
     if not lessons.texts:
         raise DataError(
             f"expected annotations of {name!r} on records outside the measuring gold, got none",
-            hint="run `postil annotate` first",
+            hint="run `postil annotate` first, and leave some records without gold to learn from",
         )
     embedder, note = default_embedder(lessons.texts)
     student = train_student(

@@ -9,12 +9,13 @@ from postil.canonical import digest
 from postil.errors import AnswerError, EngineError
 from postil.prompts import Prompt
 from postil.runner.identity import request_digest
-from postil.tasks import Task
+from postil.tasks import Reading, Task
 from postil.types import (
     JSON,
     Abstention,
     Annotation,
     Completion,
+    Confidence,
     Demonstration,
     DemonstrationSelector,
     Engine,
@@ -108,11 +109,17 @@ class PromptedAnnotator:
             record.id,
             self.id,
             reading.answer,
-            confidence=reading.confidence,
+            confidence=self._confidence(reading),
             probabilities=reading.probabilities,
             rationale=reading.rationale or None,
             provenance=provenance,
         )
+
+    def _confidence(self, reading: Reading) -> Confidence | None:
+        """Return the confidence under its right kind: probabilities of a bare record's reader are a student's."""
+        if reading.confidence is None or self.engine.capabilities.reads != "record":
+            return reading.confidence
+        return Confidence(reading.confidence.value, "student")
 
     def failed(self, record: str, error: EngineError) -> Failure:
         """Return the failure of a record for which there is no reply."""
