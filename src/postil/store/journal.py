@@ -33,6 +33,7 @@ from postil.types import JSON, Answer, Completion, Outcome, Record, Usage
 __all__ = ["SCHEMA_VERSION", "Imported", "Intent", "Journal", "Reply", "Spending", "StoredOutcome", "Unseen", "now"]
 
 SCHEMA_VERSION: Final = "1"
+_FEWEST_FOR_A_PACE: Final = 5
 
 # Pending records are read ahead in portions: between two of them no read holds up the clearing of the log.
 _PORTION: Final = 256
@@ -466,12 +467,16 @@ class Journal:
         return Unseen(*self._rows(statement)[0])
 
     def pace(self, annotator: str) -> float | None:
-        """Return the replies a second of an annotator's newest run that had any, `None` before there is one."""
+        """Return the replies a second of an annotator's newest run with enough of them, `None` before there is one.
+
+        A few replies would tell of loading the model more than of its pace.
+        """
         statement = (
             "SELECT count(*), min(intent.at), max(reply.at) FROM intent JOIN reply ON reply.intent = intent.seq"
-            " WHERE intent.annotator = ? AND reply.completion IS NOT NULL GROUP BY run ORDER BY run DESC LIMIT 1"
+            " WHERE intent.annotator = ? AND reply.completion IS NOT NULL GROUP BY run"
+            " HAVING count(*) >= ? ORDER BY run DESC LIMIT 1"
         )
-        rows = self._rows(statement, (annotator,))
+        rows = self._rows(statement, (annotator, _FEWEST_FOR_A_PACE))
         if not rows:
             return None
         replies, first, last = rows[0]
