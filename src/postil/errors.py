@@ -15,7 +15,7 @@ PostilError
     ├── RecordRejected          this request can never work: becomes a Failure of the record
     │   └── ContextExceeded, EmptyRecord, MissingField
     ├── Transient               worth another attempt
-    │   ├── RateLimited, ServerFault, ConnectionLost, AttemptTimedOut
+    │   ├── RateLimited, ServerFault (BrokenReply), ConnectionLost, AttemptTimedOut
     └── RunFatal                no request can work: the run stops, records stay pending (exit 3)
         ├── AuthenticationFailed, UnknownModel, QuotaExhausted, ServerUnreachable, SettingsRejected
 """
@@ -27,6 +27,7 @@ __all__ = [
     "AnswerError",
     "AttemptTimedOut",
     "AuthenticationFailed",
+    "BrokenReply",
     "ConnectionLost",
     "ContextExceeded",
     "DataError",
@@ -206,6 +207,10 @@ class RateLimited(Transient):
 
 class ServerFault(Transient):
     """The server failed, or sent something that is no reply."""
+
+
+class BrokenReply(ServerFault):
+    """The server answered that all is well and sent no completion; the request was probably billed."""
 
 
 class ConnectionLost(Transient):

@@ -48,6 +48,7 @@ def test_values_between_points_are_those_of_scipy_and_scikit_learn() -> None:
     assert made["rmse"].value == pytest.approx(oracle.root_mean_squared_error(gold, given))
     assert made["pearson"].value == pytest.approx(np.corrcoef(gold, given)[0, 1])
     assert made["spearman"].value == pytest.approx(spearman(gold, given))
+    assert made["median_baseline_mae"].value == pytest.approx(np.abs(gold - np.median(gold)).mean())
     assert made["within_one"].value == np.mean(np.abs(gold - given) <= 1)
     assert "quadratic_kappa" not in made
 

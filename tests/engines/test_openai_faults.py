@@ -15,6 +15,7 @@ from postil.engines.openai import OpenAIEngine
 from postil.errors import (
     AttemptTimedOut,
     AuthenticationFailed,
+    BrokenReply,
     ConnectionLost,
     ContextExceeded,
     EngineError,
@@ -183,7 +184,7 @@ STATUSES: list[tuple[int, Any, type[EngineError]]] = [
     (200, {"error": {"message": "Provider returned error", "code": 502}}, ServerFault),
     (200, {"error": {"message": "Rate limited", "code": "429"}}, RateLimited),
     (200, {"error": "something broke"}, ServerFault),
-    (202, "", ServerFault),
+    (202, "", BrokenReply),
 ]
 
 
@@ -246,10 +247,10 @@ FAULTS: dict[Fault, tuple[type[EngineError], str]] = {
     "close": (ConnectionLost, "disconnected"),
     "cut_chunks": (ConnectionLost, "before the reply was whole"),
     "cut_length": (ConnectionLost, "before the reply was whole"),
-    "bad_gzip": (ServerFault, "cannot be unpacked"),
-    "cut_gzip": (ServerFault, "is not JSON"),
-    "bomb": (ServerFault, "is longer than 10000000 bytes"),
-    "huge": (ServerFault, "is longer than 10000000 bytes"),
+    "bad_gzip": (BrokenReply, "cannot be unpacked"),
+    "cut_gzip": (BrokenReply, "is not JSON"),
+    "bomb": (BrokenReply, "is longer than 10000000 bytes"),
+    "huge": (BrokenReply, "is longer than 10000000 bytes"),
     "not_http": (ServerFault, "does not answer in HTTP"),
 }
 

@@ -10,6 +10,8 @@ from postil.engines.scripted import ScriptedEngine
 from postil.errors import DataError, SettingsError
 from postil.project.annotators import Annotators, build_annotator, build_engine, described, policy_of, price_of
 from postil.project.settings import AnnotatorSettings
+from postil.tasks import Task
+from postil.tasks.rating import Rating
 from postil.types import Capabilities, Demonstration, Engine, Record
 from tests.project.making import TASK, engine
 
@@ -134,3 +136,16 @@ def test_what_can_change_an_answer_changes_the_id_and_nothing_else_does() -> Non
     changed = [{"temperature": 0.5}, {"seed": 3}, {"shots": 2}, {"max_tokens": 9}, {"template": "options.zh.v1"}]
     ids = {base, *(id_of(**table) for table in changed)}
     assert len(ids) == 6
+
+
+@pytest.mark.parametrize(
+    ("task", "calibrate", "used"),
+    [
+        (TASK, "auto", "batch"),
+        (Rating("stars", "How many stars?"), "auto", "none"),
+        (Rating("stars", "How many stars?"), "batch", "batch"),
+    ],
+)
+def test_ratings_are_not_pulled_towards_equal_shares_unless_asked(task: Task, calibrate: str, used: str) -> None:
+    scored = ScriptedEngine(lambda _: "1", capabilities=Capabilities(scores="sequence"))
+    assert build_annotator("m", settings(calibrate=calibrate), task, scored, []).calibration == used

@@ -188,6 +188,24 @@ def test_what_was_removed_at_the_very_end_is_found_by_a_head_kept_elsewhere(
     assert shortened.head != verified(honest).head
 
 
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        # At these prices the cost stays as it was.
+        ("UPDATE reply SET input_tokens = input_tokens + 2, output_tokens = output_tokens - 1 WHERE intent = 3",
+         "request 3: its tokens"),
+        (EDITS["a prior"], "annotator 'double': its prior"),
+        (EDITS["a reply of the prior removed"], "annotator 'double': its prior"),
+        (EDITS["two answers swapped"], "annotator 'double', record 'r1': its prompt"),
+        (EDITS["which request was sent"], "its prompt"),
+        (EDITS["a record's fields"], "record 'r1': its fields"),
+        (EDITS["a record's id"], "annotator 'double': outcomes of records that are there"),
+    ],
+)  # fmt: skip
+def test_each_fact_is_checked_by_itself(statement: str, words: str, edited: Verify) -> None:
+    assert any(words in problem for problem in edited(statement, forged=True).problems)
+
+
 def test_messages_say_what_stands_where(edited: Verify) -> None:
     [words] = edited(EDITS["a cost"], forged=True).problems
     assert words.startswith("request 3: its cost: the journal says ")

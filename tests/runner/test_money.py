@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postil.engines.scripted import Reply, ScriptedEngine
-from postil.errors import AttemptTimedOut, ConnectionLost, RateLimited, ServerFault, SettingsError
+from postil.errors import AttemptTimedOut, BrokenReply, ConnectionLost, RateLimited, ServerFault, SettingsError
 from postil.runner import Policy, Price
 from postil.runner.money import FREE, Ledger
 from postil.store import Journal, Spending, Unseen
@@ -230,3 +230,57 @@ async def test_a_request_waits_for_room_that_others_in_flight_will_leave() -> No
 )
 def test_tokens_are_counted_only_where_a_limit_needs_them(budget: Budget, price: Price, counts: bool) -> None:
     assert Ledger(budget, price).counts_tokens is counts
+
+
+def test_tokens_counted_apart_from_the_cache_never_earn_money() -> None:
+    assert PRICE.cost(Usage(80, 1, 5000)) == pytest.approx((80 * 2 + 5000 * 0.5 + 10) / 1e6)
+
+
+async def test_a_reply_that_is_broken_counts_at_its_dearest(journal: Journal) -> None:
+    engine = scene.engine(lambda _: BrokenReply("not JSON"), capabilities=Capabilities())
+    request = scene.annotator(engine).request(scene.record(11))
+    worst = PRICE.cost(Usage(engine.count_tokens(request.messages), request.max_tokens))
+    summary = await scene.run(journal, scene.annotator(engine), price=PRICE, budget=Budget(usd=20.5 * worst))
+    assert summary.stopped == "budget"
+    assert 15 <= len(engine.requests) <= 20
+    assert journal.unseen().usd == pytest.approx(len(engine.requests) * worst)
+
+
+@pytest.mark.parametrize("returned", [None, "no completion"])
+async def test_a_defect_of_the_engine_leaves_nobody_waiting_for_room(returned: object, journal: Journal) -> None:
+    engine = scene.engine(lambda _: "positive", capabilities=Capabilities())
+
+    async def broken(_: Request) -> object:
+        await asyncio.sleep(0)
+        return returned
+
+    engine.complete = broken  # pyright: ignore[reportAttributeAccessIssue]
+    one = engine.count_tokens(scene.annotator(engine).request(scene.record(11)).messages)
+    async with asyncio.timeout(5):
+        with pytest.raises(AttributeError):
+            await scene.run(journal, scene.annotator(engine), budget=Budget(tokens=2 * one), price=PRICE)
+
+
+async def test_room_that_comes_after_the_stop_sends_nothing(journal: Journal) -> None:
+    engine = scene.engine(capabilities=Capabilities(), seconds=0.02)
+    double = scene.annotator(engine)
+    request = double.request(scene.record(11))
+    worst = engine.count_tokens(request.messages) + request.max_tokens
+    runner = scene.runner(
+        journal, double, price=PRICE, budget=Budget(tokens=4 * worst), policy=replace(scene.QUICK, concurrency=16)
+    )
+    going = asyncio.create_task(runner.run(journal.pending(double.id), 60))
+    while not engine.requests:  # noqa: ASYNC110 - the engine tells nobody
+        await asyncio.sleep(0.001)
+    runner.interrupt()
+    await asyncio.sleep(0)
+    left = len(engine.requests)
+    summary = await going
+    assert (summary.stopped, len(engine.requests)) == ("interrupted", left)
+
+
+async def test_a_deadline_that_passes_with_the_last_record_stops_nothing(tmp_path: Path) -> None:
+    with scene.journal(tmp_path, 1) as journal:
+        engine = scene.engine(seconds=0.05)
+        summary = await scene.run(journal, scene.annotator(engine), budget=Budget(seconds=0.02))
+    assert (summary.stopped, len(engine.requests)) == (None, 1)

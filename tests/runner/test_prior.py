@@ -85,13 +85,13 @@ async def test_the_prior_does_not_depend_on_which_reply_came_first(concurrency: 
     slow, quick = (scene.annotator(kind(biased, capabilities=scene.SCORED), calibration="batch")
                    for kind in (Shuffled, ScriptedEngine))  # fmt: skip
     assert slow.id == quick.id
-    priors: list[tuple[float, ...]] = []
+    priors: list[object] = []
     for i, double in enumerate((slow, quick)):
         folder = tmp_path / str(i)
         folder.mkdir()
         with scene.journal(folder, 40) as journal:
             await scene.run(journal, double, policy=replace(scene.QUICK, concurrency=concurrency))
-            priors.append(prior_of(journal, double.id))
+            priors.append(journal.latest_event("prior", double.id))
     assert priors[0] == priors[1]
 
 

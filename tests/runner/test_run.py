@@ -339,6 +339,7 @@ async def test_a_defect_of_the_engine_surfaces_as_itself_and_replies_on_their_wa
         await scene.run(journal, double)
     assert len(scene.outcomes(journal, double)) == len(engine.requests) - 1
     assert (engine.in_flight, journal.open_intents()) == (0, 1)
+    assert len(engine.requests) < 40, "nothing new is sent"
 
 
 async def test_a_defect_in_reading_loses_no_reply(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -491,6 +492,29 @@ async def test_a_full_disk_stops_the_run_with_one_clear_error(tmp_path: Path) ->
         await scene.run(journal, double)
         assert scene.labels(journal, double) == scene.all_right(journal)
         assert journal.spending().resent <= 4
+
+
+async def test_a_store_that_is_broken_waits_for_no_reply(tmp_path: Path) -> None:
+    """What is still on its way could not be kept: it is called off, and its intent stays open."""
+
+    class Slow(ScriptedEngine):
+        async def complete(self, request: Request) -> Completion:
+            if "nonce-1\n" in scene.asked_about(request):
+                await asyncio.sleep(60)
+            return await super().complete(request)
+
+    def limit(connection: apsw.Connection) -> None:
+        connection.execute("PRAGMA max_page_count = 70").fetchall()
+
+    long = Completion("neutral" + " " * 3000, "stop", Usage(1, 1))
+    apsw.connection_hooks.append(limit)
+    try:
+        with scene.journal(tmp_path, 200) as journal:
+            with pytest.raises(StoreError):
+                await asyncio.wait_for(scene.run(journal, scene.annotator(Slow(lambda _: long))), timeout=10)
+            assert journal.open_intents() >= 1
+    finally:
+        apsw.connection_hooks.remove(limit)
 
 
 # What is asked of a run besides

@@ -173,6 +173,23 @@ def test_a_loop_that_ended_leaves_the_journal_usable(journal: Journal) -> None:
     assert [stored.outcome.record for stored in journal.outcomes("a")] == ["1", "2"]
 
 
+def test_a_loop_that_was_closed_at_once_leaves_the_journal_usable(journal: Journal) -> None:
+    """As an interrupt may leave it: something is queued, and nobody has said so to the writing thread."""
+    loop = asyncio.new_event_loop()
+    left = journal.write_outcome(failure("1"))
+
+    def begin() -> None:
+        left.send(None)
+        loop.stop()
+
+    loop.call_soon(begin)
+    loop.run_forever()
+    loop.close()
+    left.close()
+    asyncio.run(asyncio.wait_for(journal.write_outcome(failure("2")), timeout=5))
+    assert [stored.outcome.record for stored in journal.outcomes("a")] == ["1", "2"]
+
+
 def test_closing_writes_what_is_queued_and_lets_nothing_follow(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "postil.db")
     journal.add_records([(Record("1", {"text": "a"}), "here")])

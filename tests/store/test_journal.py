@@ -4,8 +4,11 @@ import asyncio
 import itertools
 import json
 import sqlite3
+import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from postil.canonical import digest
 from postil.errors import AttemptTimedOut, ConnectionLost, DataError, RateLimited, StoreError
 from postil.store import Imported, Intent, Journal, Spending, Unseen
+from postil.store.connection import transaction
 from postil.types import (
     Abstention,
     Annotation,
@@ -366,6 +370,39 @@ def test_a_place_where_no_journal_can_be_is_named(place: str, tmp_path: Path) ->
     with pytest.raises(StoreError) as caught:
         Journal(path)
     assert str(path) in str(caught.value)
+
+
+def test_many_may_make_the_journal_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "postil.db"
+    barrier = threading.Barrier(6)
+
+    def open_it(number: int) -> None:
+        barrier.wait()
+        journal = Journal(path)
+        journal.add_event("opened", "test", {"number": number})
+        journal.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(open_it, range(6)))
+    journal = Journal(path)
+    assert sorted(body["number"] for _, _, body in journal.events("opened")) == list(range(6))
+    journal.close()
+
+
+def test_somebody_may_be_quicker_in_making_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "postil.db"
+
+    def late(connection: apsw.Connection) -> AbstractContextManager[None]:
+        monkeypatch.setattr("postil.store.journal.transaction", transaction)
+        quicker = Journal(path)
+        quicker.add_event("made", "test", {})
+        quicker.close()
+        return transaction(connection)
+
+    monkeypatch.setattr("postil.store.journal.transaction", late)
+    journal = Journal(path)
+    assert journal.latest_event("made", "test") == {}
+    journal.close()
 
 
 def test_a_damaged_file_is_an_error_of_the_store_when_it_is_read(tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ _WORDINGS: Mapping[str, Wording] = {
     "log_loss": Wording("Log loss", "mean surprise at gold; 0 is best", plotted=False),
     "mean_absolute_error": Wording("Mean error in ranks", "mean number of ranks from gold; 0 is best", plotted=False),
     "mae": Wording("Mean absolute error", "mean distance from gold; 0 is best", plotted=False),
+    "median_baseline_mae": Wording(
+        "Always gold’s median", "mean absolute error without reading any text", plotted=False
+    ),
     "rmse": Wording("Root mean squared error", "distance from gold, large errors weigh more; 0 is best", plotted=False),
 }
 _ALIASES = {

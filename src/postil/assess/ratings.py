@@ -103,8 +103,10 @@ def _by_numbers(gold: Sequence[float], given: Sequence[float], resampling: Resam
 def _distances(pairs: Pairs) -> list[Metric]:
     error = pairs.gold - pairs.given
     squared = _mean_of(error**2)
+    middle = float(np.median(np.repeat(pairs.gold, pairs.counts)))
     return [
         Metric("mae", _mean_of(np.abs(error)), "mean distance from gold", ""),
+        Metric("median_baseline_mae", _mean_of(np.abs(pairs.gold - middle)), "mae of always giving gold's median", ""),
         Metric("rmse", lambda weights: np.sqrt(squared(weights)), "root of the mean squared distance from gold", ""),
         _pearson(pairs),
         _spearman(pairs),

@@ -273,7 +273,8 @@ def export(
     terminal = Terminal(as_json=json)
     with _open(project) as opened:
         written = opened.export(path, annotator, format=format)
-    terminal.note(f"{written} records exported to {path}")
+    if path != "-":
+        terminal.note(f"{written} records exported to {path}")
     terminal.result({"path": path, "records": written})
 
 

@@ -136,10 +136,15 @@ def _labels_of_gold(wanted: Wanted) -> list[str]:
         if value is None or value == "":
             continue
         if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise DataError(f"{located.place}: expected a label as text in {field!r}, got {value!r}")
+            raise DataError(
+                f"{located.place}: expected a label as text in {field!r}, got {value!r}",
+                hint="numbers are gold of a rating: --kind rating --scale LOW-HIGH",
+            )
         found.add(str(value))
         if len(found) > _MOST_INFERRED:
             raise SettingsError(f"the field {field!r} has more than {_MOST_INFERRED} values", hint="give --labels")
+    if not found:
+        raise SettingsError(f"expected labels in the field {field!r}, which no record has", hint="check --gold")
     return sorted(found)
 
 

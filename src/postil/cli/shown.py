@@ -34,6 +34,7 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
         f"{count(result.input_tokens)} tokens in ({count(result.cached_tokens)} cached), "
         f"{count(result.output_tokens)} out, {dollars(result.usd)}, {duration(result.seconds)}"
     )
+    _unseen(terminal, result.unseen_usd)
     if result.stopped:
         terminal.note(f"stopped: {result.stopped}; run the same command again to go on")
     if result.error is not None:
@@ -46,13 +47,21 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
     return FELL_SHORT if result.failed or (result.pending and not limited) else OK
 
 
+def _unseen(terminal: Terminal, usd: float) -> None:
+    """Say what lost replies may have cost: they were asked for, and nobody knows whether they were billed."""
+    if usd:
+        terminal.say(f"up to {dollars(usd)} more for replies that were lost on the way", style="yellow")
+
+
 def plan(terminal: Terminal, ahead: Plan) -> None:
     """Show what is ahead."""
     terminal.result(ahead.to_json())
     terminal.say(f"annotator {ahead.annotator}: {count(ahead.pending)} of {count(ahead.records)} records to label")
     each = ahead.prompt_tokens
     if each is not None:
-        terminal.say(f"prompts     {each.value:.0f} tokens each ({each.low:.0f} to {each.high:.0f}, n = {each.n})")
+        terminal.say(
+            f"prompts     {each.value:.0f} tokens on average ({each.low:.0f} to {each.high:.0f}, n = {each.n})"
+        )
     terminal.say(f"tokens      {count(ahead.input_tokens)} in, at most {count(ahead.output_tokens)} out")
     dated = f" (prices of {ahead.price_date})" if ahead.price_date and ahead.usd is not None else ""
     terminal.say(f"cost        {dollars(ahead.usd)}{dated}")
@@ -106,6 +115,7 @@ def status(terminal: Terminal, state: Mapping[str, Any]) -> None:
     if state["failures"]:
         terminal.say(f"failures: {failures(state['failures'])}", style="yellow")
     terminal.say(f"{'spent':<13}{dollars(state['usd']):>10}")
+    _unseen(terminal, state["unseen_usd"])
     roles = ", ".join(f"{number} {role}" for role, number in sorted(state["gold"].items()))
     terminal.say(f"gold: {roles or 'none'}")
 
@@ -152,7 +162,9 @@ def learned(terminal: Terminal, result: "StudentResult") -> None:
     )
     assessments(terminal, [result.teacher_assessment, result.student_assessment])
     if result.difference is not None:
-        terminal.say(f"student minus {result.teacher}, accuracy, paired: {interval(result.difference)}")
+        rated = "accuracy" not in result.student_assessment.metrics
+        what = "mean absolute error (below 0: the student is nearer)" if rated else "accuracy"
+        terminal.say(f"student minus {result.teacher}, {what}, paired: {interval(result.difference)}")
     for note in result.notes:
         terminal.say(f"note: {note}", style="yellow")
     terminal.say(f'to label with it: engine = "{result.engine}"')

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from postil.engines._choices import ChoiceScores, score_choices
 from postil.engines._counting import most_text_tokens, most_tokens
-from postil.errors import ServerFault
+from postil.errors import BrokenReply
 from postil.types import Completion, FinishReason, Request, Usage
 
 # Reasons that do not come from the model or the prompt: another attempt may succeed.
@@ -45,11 +45,11 @@ def read_completion(reply: Any, request: Request) -> Completion:
     two, become U+FFFD, so that text can be stored.
 
     Raises:
-        ServerFault: it is no chat completion, broke off in the server, or calls a tool.
+        BrokenReply: it is no chat completion, broke off in the server, or calls a tool.
     """
     choices = reply.get("choices") if isinstance(reply, dict) else None
     if not isinstance(choices, list):
-        raise ServerFault("expected a chat completion, got JSON without a list of choices")
+        raise BrokenReply("expected a chat completion, got JSON without a list of choices")
     named = reply.get("model")
     model = _storable(named) if isinstance(named, str) else None
     if not choices:
@@ -57,7 +57,7 @@ def read_completion(reply: Any, request: Request) -> Completion:
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
-        raise ServerFault("expected a chat completion, got a choice without a message")
+        raise BrokenReply("expected a chat completion, got a choice without a message")
     finish = _finish(choice.get("finish_reason"), message)
     text = _text(message.get("content")) or _text(message.get("refusal"))
     scores = _scores(choice.get("logprobs"), request)
@@ -76,9 +76,9 @@ def _finish(reason: Any, message: Mapping[str, Any]) -> FinishReason:
         return "refusal"
     word = reason.lower() if isinstance(reason, str) else ""
     if word in _TOOLS or message.get("tool_calls"):
-        raise ServerFault("expected text, got a tool call", hint="Use a model or server setting that calls no tools.")
+        raise BrokenReply("expected text, got a tool call", hint="Use a model or server setting that calls no tools.")
     if word in _BROKEN_OFF:
-        raise ServerFault(f"the server broke the reply off: finish_reason {word!r}")
+        raise BrokenReply(f"the server broke the reply off: finish_reason {word!r}")
     return _FINISH.get(word, "length")
 
 

@@ -23,6 +23,7 @@ from postil.engines._replies import read_completion, withheld
 from postil.engines._words import Secret, quoted
 from postil.errors import (
     AttemptTimedOut,
+    BrokenReply,
     ConnectionLost,
     ContextExceeded,
     DataError,
@@ -225,7 +226,7 @@ class OpenAIEngine:
         if isinstance(error, aiohttp.ClientResponseError):
             return ServerFault(f"{self._url} does not answer in HTTP: {words}")
         if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError):
-            return ServerFault(f"the reply of {self._url} cannot be unpacked: {words}")
+            return BrokenReply(f"the reply of {self._url} cannot be unpacked: {words}")
         return ConnectionLost(f"the connection to {self._url} broke before the reply was whole: {words}")
 
     def _read(
@@ -234,7 +235,7 @@ class OpenAIEngine:
         if 200 <= status < 300:
             key = self._secret.reveal()
             if len(key) >= _UNMISTAKABLE_KEY and key.encode() in received:
-                raise ServerFault(f"the reply of {self._url} repeats the key; it was thrown away")
+                raise BrokenReply(f"the reply of {self._url} repeats the key; it was thrown away")
             reply = _parsed(received, self._url)
             error = reply.get("error") if isinstance(reply, dict) else None
             if not error:
@@ -305,7 +306,7 @@ async def _received(response: aiohttp.ClientResponse) -> bytes:
     while chunk := await response.content.readany():
         size += len(chunk)
         if size > _MOST_BYTES:
-            raise ServerFault(f"the reply of {response.url} is longer than {_MOST_BYTES} bytes")
+            raise BrokenReply(f"the reply of {response.url} is longer than {_MOST_BYTES} bytes")
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -317,7 +318,7 @@ def _parsed(received: bytes, url: URL) -> Any:
         problem = "is not UTF-8"
     except (ValueError, RecursionError):
         problem = "is not JSON"
-    raise ServerFault(f"the reply of {url} {problem}", hint="Check that `base_url` is the address of a model server.")
+    raise BrokenReply(f"the reply of {url} {problem}", hint="Check that `base_url` is the address of a model server.")
 
 
 def _status_within(error: Any) -> int:

@@ -13,6 +13,7 @@ from postil.errors import SettingsError
 from postil.project.settings import FILE_NAME, AnnotatorSettings, parse_settings
 from postil.prompts import Prompt
 from postil.runner import Policy, Price, PromptedAnnotator, Sampling
+from postil.runner.annotator import Calibration
 from postil.tasks import Task
 from postil.tasks.shown import Shown
 from postil.types import Demonstration, DemonstrationSelector, Engine
@@ -186,8 +187,15 @@ def build_annotator(
         prompt,
         selector,
         Sampling(settings.temperature, settings.seed, settings.max_tokens),
-        settings.calibrate if scored else "none",
+        _calibration(settings, task) if scored else "none",
     )
+
+
+def _calibration(settings: AnnotatorSettings, task: Task) -> Calibration:
+    """Return how the prior is measured; calibration makes answers equally frequent, which ratings never are."""
+    if settings.calibrate != "auto":
+        return settings.calibrate
+    return "none" if task.scale == "interval" else "batch"
 
 
 def _selector(

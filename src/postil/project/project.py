@@ -310,6 +310,7 @@ class Project:
             "failures": dict(counts.failures),
             "open_intents": self.journal.open_intents(),
             "usd": self.journal.spending().usd,
+            "unseen_usd": self.journal.unseen().usd,
             "gold": gold.count_roles(self.journal),
             "annotator": known.name if known else None,
         }

@@ -80,6 +80,8 @@ class AnnotateResult:
     stopped: str | None
     error: EngineError | None = None
     annotator: str = ""
+    unseen_usd: float = 0.0
+    """The most that the project's lost replies can have cost beside `usd`."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil annotate --json` prints."""
@@ -174,6 +176,7 @@ def _result(journal: Journal, annotator: PromptedAnnotator, summary: RunSummary)
         stopped=summary.stopped,
         error=summary.error,
         annotator=annotator.name,
+        unseen_usd=journal.unseen().usd,
     )
 
 

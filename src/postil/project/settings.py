@@ -77,7 +77,7 @@ class AnnotatorSettings(_Strict):
     slots: Annotated[int, Field(ge=1, le=64)] = 2
     shots: Annotated[int, Field(ge=0, le=200)] = 0
     demonstrations: Literal["fixed", "random", "similar"] = "random"
-    calibrate: Calibration = "batch"
+    calibrate: Calibration | Literal["auto"] = "auto"
     template: str | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: int | None = None

@@ -42,7 +42,7 @@ class StudentResult:
     teacher_assessment: Assessment
     student_assessment: Assessment
     difference: Estimate | None
-    """Student's accuracy minus teacher's, paired, on gold that both answered."""
+    """Student's accuracy minus teacher's, paired, on gold that both answered; of ratings, mean absolute error."""
     notes: tuple[str, ...]
 
     @property

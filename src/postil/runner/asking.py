@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from postil.errors import DataError, EngineError, RunFatal, ServerFault, Transient
+from postil.errors import BrokenReply, DataError, EngineError, RunFatal, Transient
 from postil.runner.halt import Halt, Stop
 from postil.runner.identity import Digests
 from postil.runner.money import Ledger, Worst
@@ -106,7 +106,6 @@ class Asker:
         worst = self._worst(question.request)
         attempt = 1
         while True:
-            await self._retries.ready()
             answered = await self._attempt(question, attempt, worst, read)
             error = answered.reply
             if isinstance(error, RunFatal):
@@ -126,33 +125,48 @@ class Asker:
         if not await self._ledger.reserve(worst):
             self._halt.stop("budget")
             raise Stop
-        counted = worst is not _NOTHING
-        intent = await self._journal.write_intent(
-            Intent(
-                self.run,
-                self._annotator,
-                question.record,
-                question.purpose,
-                question.digest,
-                attempt,
-                worst.tokens if counted else None,
-                worst.usd if counted else None,
-            )
-        )
+        try:
+            # Room in the budget may come late: by now a pause may be on, or the run may have stopped.
+            await self._retries.ready()
+            self._halt.check()
+            intent = await self._journal.write_intent(self._intent(question, attempt, worst))
+        except BaseException:
+            self._ledger.cancel(worst)
+            raise
         try:
             completion = await self._engine.complete(question.request)
+            usd = self._ledger.cost(completion.usage)
         except EngineError as error:
             return await self._failed(intent, error, attempt, worst, read)
         except BaseException:
             # Called off, or a defect of the engine: the intent stays open, for it may have been paid.
             self._ledger.lose(worst)
             raise
-        return await self._completed(question, intent, completion, attempt, worst, read)
+        return await self._completed(question, intent, completion, usd, attempt, worst, read)
+
+    def _intent(self, question: Question, attempt: int, worst: Worst) -> Intent:
+        counted = worst is not _NOTHING
+        return Intent(
+            self.run,
+            self._annotator,
+            question.record,
+            question.purpose,
+            question.digest,
+            attempt,
+            worst.tokens if counted else None,
+            worst.usd if counted else None,
+        )
 
     async def _completed(
-        self, question: Question, intent: int, completion: Completion, attempt: int, worst: Worst, read: Read | None
+        self,
+        question: Question,
+        intent: int,
+        completion: Completion,
+        usd: float | None,
+        attempt: int,
+        worst: Worst,
+        read: Read | None,
     ) -> Answered:
-        usd = self._ledger.cost(completion.usage)
         outcome = defect = None
         try:
             outcome = read(completion) if read else None
@@ -162,8 +176,11 @@ class Asker:
         try:
             await self._journal.write_reply(intent, completion, usd, outcome)
         except DataError as error:
-            fault = ServerFault(f"the engine returned what is no completion: {error.args[0]}")
+            fault = BrokenReply(f"the engine returned what is no completion: {error.args[0]}")
             return await self._failed(intent, fault, attempt, worst, read)
+        except BaseException:
+            self._ledger.lose(worst)
+            raise
         self._answered.add(question.digest)
         self._ledger.settle(worst, completion.usage)
         if defect is not None:

@@ -21,7 +21,9 @@ class Price:
     def cost(self, usage: Usage) -> float:
         """Return the dollars that a usage comes to."""
         cached = self.input if self.cached is None else self.cached
-        fresh = usage.input_tokens - usage.cached_tokens
+        # A server that says more came from its cache than it read counts the two apart.
+        apart = usage.cached_tokens > usage.input_tokens
+        fresh = usage.input_tokens if apart else usage.input_tokens - usage.cached_tokens
         return (fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output) / 1e6
 
 
@@ -95,6 +97,11 @@ class Ledger:
     def cost(self, usage: Usage) -> float | None:
         """Return the dollars that a usage comes to, `None` where the price is not known."""
         return None if self.price is None else self.price.cost(usage)
+
+    def cancel(self, worst: Worst) -> None:
+        """Give a reservation back: its request has not left."""
+        self._release(worst)
+        self.requests -= 1
 
     def settle(self, worst: Worst, usage: Usage | None = None) -> None:
         """Replace a reservation by what it came to: nothing, without a usage."""

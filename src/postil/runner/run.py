@@ -208,7 +208,8 @@ class Runner:
 
     async def _worker(self, records: Iterator[Record], act: Callable[[Record], Awaitable[None]]) -> None:
         try:
-            while self._halt.may_go_on() and (record := next(records, None)) is not None:
+            for record in records:
+                self._halt.check()
                 await act(record)
         except Stop:
             return

@@ -1,6 +1,7 @@
 """Connections to the journal's file, and its errors in the user's terms."""
 
 import os
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,8 +30,18 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> aps
 
 def make_durable(connection: apsw.Connection) -> None:
     """Make commits survive a loss of power (FULL, reliability D2), and let readers read beside a writer (WAL)."""
-    # Fetched, for a statement that returns a row holds up those after it.
-    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+    until = time.monotonic() + _PATIENCE_MS / 1000
+    while True:
+        try:
+            # Fetched, for a statement that returns a row holds up those after it.
+            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+        except apsw.BusyError:
+            # The one change that SQLite does not wait for: somebody else is opening the new file too.
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 @contextmanager

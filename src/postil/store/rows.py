@@ -10,7 +10,7 @@ from time import time_ns
 from typing import Any, Final
 
 from postil.canonical import canonical_json
-from postil.errors import AttemptTimedOut, ConnectionLost, DataError, EngineError
+from postil.errors import AttemptTimedOut, BrokenReply, ConnectionLost, DataError, EngineError
 from postil.store.sealing import Appender
 from postil.types import (
     JSON,
@@ -25,7 +25,7 @@ from postil.types import (
     Usage,
 )
 
-MAY_BE_BILLED: Final = (ConnectionLost, AttemptTimedOut)
+MAY_BE_BILLED: Final = (ConnectionLost, AttemptTimedOut, BrokenReply)
 """Errors after which nobody knows whether the request was paid for."""
 
 OUTCOME_COLUMNS: Final = (
