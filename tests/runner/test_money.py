@@ -243,7 +243,7 @@ async def test_a_reply_that_is_broken_counts_at_its_dearest(journal: Journal) ->
     summary = await scene.run(journal, scene.annotator(engine), price=PRICE, budget=Budget(usd=20.5 * worst))
     assert summary.stopped == "budget"
     assert 15 <= len(engine.requests) <= 20
-    assert journal.unseen().usd == pytest.approx(len(engine.requests) * worst)
+    assert journal.unseen().usd == pytest.approx(len(engine.requests) * worst, rel=0.05)
 
 
 @pytest.mark.parametrize("returned", [None, "no completion"])
