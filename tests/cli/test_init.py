@@ -98,3 +98,32 @@ def test_commas_and_blanks_alone_are_no_labels() -> None:
     write_jsonl(Path("items.jsonl"), [{"text": "a"}])
     assert postil("init", "p", "--items", "items.jsonl", "--labels", " , ").code == 2
     assert not Path("p").exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("openai", "needs `base_url`"),
+        ("gpt4", "`engine` must be"),
+        ("local:nothere.gguf", "expected a GGUF model file"),
+    ],
+)
+def test_an_engine_that_cannot_be_made_makes_no_project(engine: str, says: str) -> None:
+    write_jsonl(Path("items.jsonl"), [{"text": "a", "y": "neg"}, {"text": "b", "y": "pos"}])
+    ran = postil("init", "p", "--items", "items.jsonl", "--gold", "y", "--engine", engine)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
+    assert not Path("p").exists()
+
+
+def test_a_gold_field_that_no_record_has_is_named() -> None:
+    write_jsonl(Path("items.jsonl"), [{"text": "a", "y": "neg"}, {"text": "b", "y": "pos"}])
+    ran = postil("init", "p", "--items", "items.jsonl", "--gold", "z")
+    assert (ran.code, "'z', which no record has" in ran.err) == (2, True)
+
+
+def test_a_demo_leaves_another_project_alone() -> None:
+    write_jsonl(Path("items.jsonl"), [{"text": "a", "y": "neg"}, {"text": "b", "y": "pos"}])
+    made("--items", "items.jsonl", "--gold", "y")
+    ran = postil("demo", "p")
+    assert (ran.code, "got another project" in ran.err) == (2, True)
