@@ -10,7 +10,7 @@ PostilError
 │   └── MissingExtraError       an optional part of Postil is not installed
 ├── StoreError                  the journal cannot be read or written (exit 3)
 ├── AnswerError                 a reply that holds no answer: becomes a Failure of the record
-│   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous
+│   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous, NotFound, Inconsistent
 └── EngineError                 no reply
     ├── RecordRejected          this request can never work: becomes a Failure of the record
     │   └── ContextExceeded, EmptyRecord, MissingField
@@ -36,9 +36,11 @@ __all__ = [
     "Filtered",
     "FormatError",
     "GoldError",
+    "Inconsistent",
     "InputError",
     "MissingExtraError",
     "MissingField",
+    "NotFound",
     "OutsideLabels",
     "PostilError",
     "QuotaExhausted",
@@ -155,6 +157,18 @@ class Ambiguous(AnswerError):
     """The reply holds several answers (reliability A7)."""
 
     failure_class = "ambiguous"
+
+
+class NotFound(AnswerError):
+    """The answer quotes words that are not in the text; their place is never guessed (reliability A9)."""
+
+    failure_class = "not_found"
+
+
+class Inconsistent(AnswerError):
+    """The parts of the answer contradict each other or the task's rules."""
+
+    failure_class = "inconsistent"
 
 
 class EngineError(PostilError):

@@ -61,8 +61,14 @@ class Annotation:
     answer: Answer
     confidence: Confidence | None = None
     probabilities: Mapping[str, float] | None = None
-    """Over the label set, after the prior was corrected for; sums to 1."""
+    """Of the labels, after the prior was corrected for; they sum to 1 where one label excludes the others."""
     rationale: str | None = None
+    part_confidences: Mapping[str, float] | None = None
+    """Of the parts of a structured answer, by their places in it: "spans/0", "attributes/food", "links/2"."""
+    evidence: tuple[Mapping[str, JSON], ...] = ()
+    """Spans of the record that the answer rests on, each checked to stand there verbatim."""
+    rejected: tuple[str, ...] = ()
+    """What the reply said beside the answer that could not be used, with the reasons: counted, never guessed."""
     provenance: Provenance = Provenance()
 
 
@@ -142,6 +148,8 @@ class Request:
     """The only replies wanted; an engine that can scores them all."""
     schema: Mapping[str, JSON] | None = None
     """JSON schema of the reply, for engines that take one."""
+    token_probabilities: bool = False
+    """Whether the probability of each token of the reply is wanted, from engines that give it."""
 
 
 FinishReason = Literal["stop", "length", "filter", "refusal"]
@@ -159,6 +167,8 @@ class Completion:
     """One for each of the request's choices, normalised over them."""
     choice_mass: float | None = None
     """Probability that the unconstrained model put on the choices together, where known."""
+    tokens: tuple[tuple[str, float], ...] | None = None
+    """The tokens that make up `text`, in order, each with its probability; `None` where it was not wanted or known."""
 
 
 Scores = Literal["none", "first_token", "sequence"]
@@ -177,6 +187,8 @@ class Capabilities:
     """`chat`: turns; `plain`: a base model that goes on writing; `record`: the bare record, no prompt."""
     free: bool = False
     """Costs no money."""
+    token_probabilities: bool = False
+    """Says how probable each token of a reply was."""
 
 
 @runtime_checkable

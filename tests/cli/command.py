@@ -118,8 +118,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def openai(base_url: str, **settings: Any) -> dict[str, Any]:
-    """Return the table of an annotator that asks a server for labels, and for nothing else."""
-    return {"engine": "openai", "base_url": base_url, "model": "m", "log_probs": False, "attempts": 2} | settings
+    """Return the table of an annotator that asks a server for labels, once for each record, and for nothing else."""
+    told = {"engine": "openai", "base_url": base_url, "model": "m", "log_probs": False, "attempts": 2, "repairs": 0}
+    return told | settings
 
 
 def write_project(

@@ -219,7 +219,7 @@ def test_ratings_end_to_end(tmp_path: Path, fake_server: FakeServer) -> None:
     stars = [1, 2, 3.5, 5, None]
     items: list[dict[str, Any]] = [{"text": f"review {at}", "stars": star} for at, star in enumerate(stars)]
     write_jsonl(tmp_path / "items.jsonl", items)
-    fake_server.script = lambda asked: "rating: 9" if "review 4" in asked.text else "3"
+    fake_server.script = lambda asked: "rating: 9" if "review 4" in str(asked.body) else "3"
     server = ("--engine", "openai", "--base-url", fake_server.base_url, "--model", "m", "--shots", "0")
     made = postil(
         "init", "p", "--items", "items.jsonl", "--kind", "rating", "--gold", "stars", "--scale", "1-5", *server

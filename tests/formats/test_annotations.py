@@ -19,7 +19,15 @@ TONE = Classification("tone", "What does the writer think?", labels=["good", "ba
 STARS = Rating("stars", "How good is it?", low=1, high=5)
 WHERE = Provenance("sha256:ab", "model-1", "2026-11-22T16:00:00+00:00")
 OUTCOMES: list[Outcome] = [
-    Annotation("r0", "small", {"label": "good"}, Confidence(0.75, "logprob"), {"good": 0.75, "bad": 0.25}, "so", WHERE),
+    Annotation(
+        "r0",
+        "small",
+        {"label": "good"},
+        Confidence(0.75, "logprob"),
+        {"good": 0.75, "bad": 0.25},
+        "so",
+        provenance=WHERE,
+    ),
     Annotation("r1", "small", {"label": "=x"}),
     Abstention("r2", "small", "it is no review", WHERE),
     Failure("r3", "small", "truncated", "the reply was cut short, \0 and <script>", WHERE),

@@ -11,7 +11,7 @@ from postil.errors import RecordRejected, RunFatal, SettingsRejected
 from postil.learn.embeddings import TfidfEmbedder
 from postil.learn.student import Student, StudentEngine, train_student
 from postil.prompts import Prompt
-from postil.runner import PromptedAnnotator
+from postil.runner import Interview, PromptedAnnotator
 from postil.tasks.classification import Classification
 from postil.tasks.rating import Rating
 from postil.testing import check_engine
@@ -156,10 +156,11 @@ def test_identity_is_that_of_the_student(student: Student):
 async def test_an_annotator_made_of_it_gives_annotations_with_confidence(student: Student):
     task = Classification("topic", "What is it about?", labels=labels(), abstain="cannot tell")
     engine = StudentEngine(student)
-    annotator = PromptedAnnotator("student", task, engine, Prompt.for_engine(task, engine.capabilities))
+    annotator = PromptedAnnotator("student", task, engine, (Prompt.for_engine(task, engine.capabilities),))
     record = Record("r1", {"text": TEXTS[0]})
-    asked = annotator.request(record)
-    outcome = annotator.read(record, await engine.complete(asked), annotator.request_digest(asked))
+    interview = Interview(annotator, record)
+    assert interview.asked is not None
+    outcome = interview.take(await engine.complete(interview.asked.request))
     assert isinstance(outcome, Annotation)
     assert outcome.answer == {"label": GOLD[0]}
     assert outcome.probabilities is not None
@@ -173,12 +174,13 @@ async def test_it_rates_too():
     task = Rating("stars", "How good is it?", low=1, high=3)
     student = trained(task.labels, [{"sports": "1", "kitchen": "2", "garden": "3"}[label] for label in GOLD])
     engine = StudentEngine(student)
-    annotator = PromptedAnnotator("student", task, engine, Prompt.for_engine(task, engine.capabilities))
+    annotator = PromptedAnnotator("student", task, engine, (Prompt.for_engine(task, engine.capabilities),))
     answers: list[Any] = []
     for text in TEXTS[:3]:
         record = Record("r", {"text": text})
-        asked = annotator.request(record)
-        outcome = annotator.read(record, await engine.complete(asked), "")
+        interview = Interview(annotator, record)
+        assert interview.asked is not None
+        outcome = interview.take(await engine.complete(interview.asked.request))
         assert isinstance(outcome, Annotation)
         answers.append(round(float(outcome.answer["rating"])))
     assert answers == [1, 2, 3]

@@ -294,6 +294,7 @@ PARTS = {
     "user": "{{ record }}\n{{ cue }}:",
     "answer": "{{ answer }}",
     "reasoned": "{{ rationale }}\n{{ cue }}: {{ answer }}",
+    "repair": "{{ reason }}\n{{ contract }}",
 }
 
 
@@ -352,7 +353,7 @@ def test_a_file_that_is_no_template_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["options.fr.v1", "../templates/record.v1", "", "record.v1.toml"])
 def test_an_unknown_template_is_named_with_those_there_are(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"there are options\.en\.v1, options\.zh\.v1, record\.v1"):
+    with pytest.raises(SettingsError, match=r"there are .*options\.en\.v1, options\.zh\.v1,.* record\.v1"):
         load_template(name)
 
 

@@ -56,7 +56,7 @@ async def main(folder: Path, records: int) -> None:
         )
     engine = Billing(folder / "billing.log")
     task = Classification("tone", "What is the tone?", labels=LABELS)
-    annotator = PromptedAnnotator("double", task, engine, Prompt.for_engine(task, engine.capabilities))
+    annotator = PromptedAnnotator("double", task, engine, (Prompt.for_engine(task, engine.capabilities),))
     journal.add_annotator(annotator.name, annotator.spec)
     with journal.run_lock():
         runner = Runner(journal, annotator, rng=random.Random(0), policy=Policy(concurrency=16))

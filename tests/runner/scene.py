@@ -44,7 +44,9 @@ def engine(reply: Callable[[Request], Reply] = right, **options: Any) -> Scripte
 
 
 def annotator(engine: Engine, **options: Any) -> PromptedAnnotator:
-    return PromptedAnnotator("double", TASK, engine, Prompt.for_engine(TASK, engine.capabilities), **options)
+    """One request for each record: what a repair adds has tests of its own."""
+    told: dict[str, Any] = {"repairs": 0} | options
+    return PromptedAnnotator("double", TASK, engine, (Prompt.for_engine(TASK, engine.capabilities),), **told)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ REQUEST = Request(
     schema={"type": "object", "required": ["label"]},
 )
 CHANGES: Mapping[str, list[Any]] = {
+    "token_probabilities": [True],
     "messages": [
         (),
         REQUEST.messages[1:],

@@ -558,11 +558,16 @@ async def test_what_was_previewed_is_not_paid_again(journal: Journal) -> None:
     engine = scene.engine(lambda r: ServerFault("no") if "nonce-2\n" in scene.asked_about(r) else scene.right(r))
     double = scene.annotator(engine)
     records = [scene.record(1), scene.record(2), Record("e", {"text": ""})]
-    replies = await scene.runner(journal, double).ask(records)
-    first, second, third = (replies[record.id] for record in records)
-    assert isinstance(first, Completion)
-    assert isinstance(second, ServerFault)
-    assert isinstance(third, EngineError)
+    asked = await scene.runner(journal, double).ask(records)
+    first, second, third = (asked[record.id] for record in records)
+    [(_, reply)] = first.exchanges
+    assert isinstance(reply, Completion)
+    assert isinstance(first.outcome, Annotation)
+    [(_, reply)] = second.exchanges
+    assert isinstance(reply, ServerFault)
+    assert isinstance(second.outcome, Failure)
+    assert third.exchanges == []
+    assert isinstance(third.outcome, Failure)
     assert scene.outcomes(journal, double) == {}
     before = len(engine.requests)
     await scene.run(journal, double)

@@ -11,6 +11,7 @@ from postil.errors import DataError, StoreError
 from postil.store import Intent, Journal
 from postil.store.connection import connect
 from postil.store.group_commit import GroupCommit
+from postil.store.rows import completion_row
 from postil.store.sealing import Appender
 from postil.types import Annotation, Completion, Confidence, Failure, Record, Usage
 
@@ -216,7 +217,7 @@ async def test_numbers_that_are_none_are_refused_before_anything_is_written(numb
         Completion("x", "stop", Usage(1, 1), choice_mass=number),
     ):
         with pytest.raises(DataError):
-            await journal.write_reply(intent, completion, None, None)
+            await journal.write_reply(completion_row(intent, completion, None))
     with pytest.raises(DataError):
         await journal.write_outcome(Annotation("1", "a", {"label": "x"}, Confidence(number, "verbal")))
     await journal.write_outcome(failure("1"))

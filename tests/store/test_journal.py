@@ -21,6 +21,7 @@ from postil.canonical import digest
 from postil.errors import AttemptTimedOut, ConnectionLost, DataError, RateLimited, StoreError
 from postil.store import Imported, Intent, Journal, Spending, Unseen
 from postil.store.connection import transaction
+from postil.store.rows import completion_row
 from postil.types import (
     Abstention,
     Annotation,
@@ -71,7 +72,7 @@ async def replied(
     outcome: Outcome | None = None,
 ) -> int:
     intent = await journal.write_intent(Intent(run, "a", record, "label", request, 1, 10, 0.25))
-    await journal.write_reply(intent, COMPLETION, usd, outcome)
+    await journal.write_reply(completion_row(intent, COMPLETION, usd), outcome)
     return intent
 
 
@@ -174,6 +175,9 @@ def test_the_log_is_cleared_while_pending_records_are_read(journal: Journal, tmp
                 st.none() | st.builds(Confidence, st.floats(0, 1), st.sampled_from(["logprob", "verbal"])),
                 st.none() | st.dictionaries(ANY_TEXT, st.floats(0, 1), min_size=1, max_size=3),
                 st.none() | ANY_TEXT,
+                st.none() | st.dictionaries(ANY_TEXT, st.floats(0, 1), min_size=1, max_size=2),
+                st.lists(st.dictionaries(ANY_TEXT, ANY_JSON, max_size=2), max_size=2).map(tuple),
+                st.lists(ANY_TEXT, max_size=2).map(tuple),
                 st.just(Provenance(at="2026-01-01T00:00:00.000+00:00")),
             ),
             st.builds(Abstention, ANY_TEXT.filter(bool), st.just("a"), ANY_TEXT, st.just(Provenance(at="t"))),
@@ -353,10 +357,10 @@ def test_a_journal_of_a_newer_schema_is_refused_and_left_as_it_was(tmp_path: Pat
     path = tmp_path / "postil.db"
     Journal(path).close()
     connection = apsw.Connection(str(path))
-    connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+    connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema'")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"postil\.db: expected a journal of schema 1, got 2") as caught:
+    with pytest.raises(StoreError, match=r"postil\.db: expected a journal of schema 2, got 3") as caught:
         Journal(path)
     assert "newer" in caught.value.hint
     assert path.read_bytes() == before

@@ -13,6 +13,7 @@ import pytest
 
 from postil.errors import RateLimited
 from postil.store import Intent, Journal
+from postil.store.rows import completion_row
 from postil.store.sealing import TABLES
 from postil.types import Annotation, Completion, Confidence, Failure, Record, Usage
 
@@ -40,7 +41,7 @@ async def _outcomes(journal: Journal) -> None:
     for i in range(4):
         intent = await journal.write_intent(Intent(1, "a", str(i), "label", f"sha256:{i}", 1, 10, 0.1))
         outcome = Annotation(str(i), "a", {"label": "a"}, Confidence(0.5, "logprob"), {"a": 0.5, "b": 0.5}, ODD)
-        await journal.write_reply(intent, Completion(ODD, "stop", Usage(1, 2)), 0.1, outcome)
+        await journal.write_reply(completion_row(intent, Completion(ODD, "stop", Usage(1, 2)), 0.1), outcome)
     intent = await journal.write_intent(Intent(1, "a", "4", "label", "sha256:4", 1))
     await journal.write_error(intent, RateLimited(ODD), Failure("4", "a", "rate_limited", ODD))
 

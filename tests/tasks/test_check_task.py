@@ -58,7 +58,7 @@ class UnknownScale(Whole):
 
 
 class AcceptsInPlace(Whole):
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         accepted = super().accept(answer)
         if isinstance(answer, dict):
             answer["seen"] = True
@@ -68,12 +68,12 @@ class AcceptsInPlace(Whole):
 class AcceptsOtherwiseTheSecondTime(Whole):
     numbers = itertools.count()
 
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         return {**super().accept(answer), "number": next(self.numbers)}
 
 
 class AcceptsWithTheWrongError(Whole):
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         return {"label": self.labels[self.labels.index(answer["label"])]}
 
 
@@ -121,12 +121,12 @@ class ForgetsTheLetters(Whole):
 
 
 class WritesOneForAll(Whole):
-    def write(self, answer: Answer, form: AnswerForm) -> str:
+    def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         return super().write(A, form)
 
 
 class WritesBesideTheChoices(Whole):
-    def write(self, answer: Answer, form: AnswerForm) -> str:
+    def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         return f"It is {answer['label']}."
 
 

@@ -68,7 +68,7 @@ class QuotedYesNo:
         options = (Option("yes", "the text says so"), Option("no", "it does not"))
         return Ask(self.instruction, options, CONTRACT, cue="Answer")
 
-    def write(self, answer: Answer, form: AnswerForm) -> str:
+    def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         return json.dumps(dict(answer), ensure_ascii=False)
 
     def read(
@@ -86,7 +86,7 @@ class QuotedYesNo:
             raise Unreadable(f"expected words of the text, got {clip(answer['quote'])!r}")
         return Reading(answer)
 
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         said, quote = answer.get("answer"), answer.get("quote", "")
         if said not in self.labels or not isinstance(quote, str):
             raise DataError(f"expected yes or no with a quote, got {clip(repr(dict(answer)))}")

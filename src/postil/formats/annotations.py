@@ -26,7 +26,7 @@ from postil.types import (
 
 __all__ = ["LocatedOutcome", "export_row", "flat_row", "read_annotations"]
 
-_NESTED: Final = ("fields", "answer", "probabilities", "provenance")
+_NESTED: Final = ("fields", "answer", "probabilities", "part_confidences", "provenance")
 
 
 def export_row(record: Record, outcome: Outcome | None) -> dict[str, JSON]:
@@ -57,8 +57,9 @@ _EMPTY: Final[Mapping[str, JSON]] = {
     "outcome": "pending",
     **dict.fromkeys(
         (
-            *("answer", "confidence", "confidence_kind", "probabilities", "rationale", "annotator"),
-            *("reason", "failure_class", "message", "provenance"),
+            *("answer", "confidence", "confidence_kind", "probabilities", "part_confidences", "rationale"),
+            *("evidence", "rejected"),
+            *("annotator", "reason", "failure_class", "message", "provenance"),
         )
     ),
 }
@@ -72,7 +73,10 @@ def _of_annotation(annotation: Annotation) -> dict[str, JSON]:
         "confidence": None if confidence is None else confidence.value,
         "confidence_kind": None if confidence is None else confidence.kind,
         "probabilities": None if probabilities is None else dict(probabilities),
+        "part_confidences": None if annotation.part_confidences is None else dict(annotation.part_confidences),
         "rationale": annotation.rationale,
+        "evidence": [dict(span) for span in annotation.evidence] or None,
+        "rejected": [*annotation.rejected] or None,
     }
 
 
@@ -191,6 +195,9 @@ class _Reading:
             self._confidence(row, place),
             _probabilities(row.get("probabilities"), place),
             _optional_text(row, "rationale", place),
+            _part_confidences(row.get("part_confidences"), place),
+            _evidence(row.get("evidence"), place),
+            _rejected(row.get("rejected"), place),
             provenance,
         )
 
@@ -243,6 +250,30 @@ def _probabilities(value: JSON, place: str) -> Mapping[str, float] | None:
     if not math.isclose(sum(held.values()), 1, abs_tol=1e-3):
         raise _wrong(place, "probabilities that sum to 1", sum(held.values()), "Give one for every label, or none.")
     return held
+
+
+def _part_confidences(value: JSON, place: str) -> Mapping[str, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise _wrong(place, "an object in 'part_confidences'", value, "Remove it, or correct it.")
+    return {part: _probability(share, f"part_confidences.{part}", place) for part, share in value.items()}
+
+
+def _evidence(value: JSON, place: str) -> tuple[Mapping[str, JSON], ...]:
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, list) or not all(isinstance(span, Mapping) for span in value):
+        raise _wrong(place, "a list of spans in 'evidence'", value, "Remove it, or correct it.")
+    return tuple(value)
+
+
+def _rejected(value: JSON, place: str) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, list) or not all(isinstance(words, str) for words in value):
+        raise _wrong(place, "a list of texts in 'rejected'", value, "Remove it, or correct it.")
+    return tuple(value)
 
 
 def _probability(value: JSON, key: str, place: str) -> float:

@@ -14,7 +14,7 @@ from postil.project.settings import FILE_NAME, AnnotatorSettings, parse_settings
 from postil.prompts import Prompt
 from postil.runner import Policy, Price, PromptedAnnotator, Sampling
 from postil.runner.annotator import Calibration
-from postil.tasks import Task
+from postil.tasks import CompoundTask, Task
 from postil.tasks.shown import Shown
 from postil.types import Demonstration, DemonstrationSelector, Engine
 
@@ -175,19 +175,23 @@ def build_annotator(
         SettingsError: it wants demonstrations and there are none.
     """
     capabilities = engine.capabilities
-    prompt = Prompt.for_engine(task, capabilities, settings.template)
+    parts = task.parts if isinstance(task, CompoundTask) else (task,)
+    prompts = tuple(Prompt.for_engine(part, capabilities, settings.template) for part in parts)
     selector = None
     if settings.shots and capabilities.reads != "record":
         selector = _selector(name, settings, task, pool, say)
-    scored = capabilities.scores != "none" and bool(prompt.form.choices) and capabilities.reads != "record"
+    # The prior of one question says nothing about another; both orders of a pair correct for it themselves.
+    choices = len(prompts) == 1 and bool(prompts[0].form.choices)
+    scored = capabilities.scores != "none" and choices and capabilities.reads != "record"
     return PromptedAnnotator(
         name,
         task,
         engine,
-        prompt,
+        prompts,
         selector,
         Sampling(settings.temperature, settings.seed, settings.max_tokens),
         _calibration(settings, task) if scored else "none",
+        settings.repairs,
     )
 
 

@@ -72,6 +72,6 @@ def _prior(journal: Journal, annotator: PromptedAnnotator) -> str:
     event = journal.latest_event("prior", annotator.id)
     if event is None or event["prior"] is None:
         return f"not corrected for ({annotator.calibration})"
-    choices = annotator.prompt.form.choices
+    choices = annotator.prompts[0].form.choices
     shares = ", ".join(f"{choice} {share:.3f}" for choice, share in zip(choices, event["prior"], strict=True))
     return f"{event['method']} calibration on n = {event['n']}: {shares}"

@@ -8,10 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from postil.canonical import digest
-from postil.errors import EngineError, RecordRejected, SettingsError
-from postil.runner import Policy, Price, Progress, PromptedAnnotator, Runner, RunSummary
+from postil.errors import EngineError, SettingsError
+from postil.runner import (
+    Interview,
+    Interviewed,
+    Policy,
+    Price,
+    Progress,
+    PromptedAnnotator,
+    Runner,
+    RunSummary,
+)
 from postil.store import Journal, Spending
-from postil.types import JSON, Budget, Completion, Engine, Message, Outcome, Record
+from postil.types import JSON, Budget, Engine, Message, Outcome, Record
 
 _log = logging.getLogger("postil")
 
@@ -181,14 +190,32 @@ def _result(journal: Journal, annotator: PromptedAnnotator, summary: RunSummary)
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """One record put to an annotator: the exact prompt, the reply, and what was read from it."""
+class Exchange:
+    """One request about a record, and the reply to it; `None` where none came."""
 
-    record: Record
     messages: Sequence[Message]
     reply: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One record put to an annotator: the exact prompts, the replies, and what was read from them."""
+
+    record: Record
+    exchanges: Sequence[Exchange]
+    """Most kinds ask once; a repair, another order or a further stage is one more."""
     outcome: Outcome | None
     """`None` for a record that was not asked about, because the budget is spent."""
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The first prompt; empty for a record about which nothing can be asked."""
+        return self.exchanges[0].messages if self.exchanges else ()
+
+    @property
+    def reply(self) -> str | None:
+        """The last reply."""
+        return self.exchanges[-1].reply if self.exchanges else None
 
     def to_json(self) -> dict[str, JSON]:
         """Return one element of what `postil preview --json` prints."""
@@ -197,6 +224,7 @@ class Preview:
             "id": self.record.id,
             "messages": [asdict(message) for message in self.messages],
             "reply": self.reply,
+            "exchanges": [asdict(exchange) for exchange in self.exchanges],
             "outcome": "pending" if self.outcome is None else type(self.outcome).__name__.lower(),
             **{key: value for key, value in read.items() if key not in {"record", "annotator"}},
         }
@@ -213,18 +241,17 @@ async def preview(
     with journal.run_lock():
         runner = terms.runner(journal, annotator)
         journal.add_annotator(annotator.name, annotator.spec)
-        replies = await runner.ask(records)
-    return [_preview(runner.annotator, record, replies.get(record.id)) for record in records]
+        asked = await runner.ask(records)
+    return [_preview(annotator, record, asked.get(record.id)) for record in records]
 
 
-def _preview(annotator: PromptedAnnotator, record: Record, reply: Completion | EngineError | None) -> Preview:
-    try:
-        request = annotator.request(record)
-    except RecordRejected as error:
-        return Preview(record, (), None, annotator.failed(record.id, error))
-    if reply is None:
-        return Preview(record, request.messages, None, None)
-    if isinstance(reply, EngineError):
-        return Preview(record, request.messages, None, annotator.failed(record.id, reply))
-    outcome = annotator.read(record, reply, annotator.request_digest(request))
-    return Preview(record, request.messages, reply.text, outcome)
+def _preview(annotator: PromptedAnnotator, record: Record, asked: Interviewed | None) -> Preview:
+    if asked is None:
+        interview = Interview(annotator, record)
+        prompt = [] if interview.asked is None else [Exchange(interview.asked.request.messages, None)]
+        return Preview(record, prompt, interview.outcome)
+    said = [
+        Exchange(request.messages, None if isinstance(reply, EngineError) else reply.text)
+        for request, reply in asked.exchanges
+    ]
+    return Preview(record, said, asked.outcome)

@@ -78,6 +78,7 @@ class AnnotatorSettings(_Strict):
     shots: Annotated[int, Field(ge=0, le=200)] = 0
     demonstrations: Literal["fixed", "random", "similar"] = "random"
     calibrate: Calibration | Literal["auto"] = "auto"
+    repairs: Annotated[int, Field(ge=0, le=3)] = 1
     template: str | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: int | None = None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from postil.canonical import digest
-from postil.errors import PostilError, RecordRejected
-from postil.runner import Price, PromptedAnnotator
+from postil.errors import PostilError
+from postil.runner import Interview, Price, PromptedAnnotator
 from postil.runner.prior import measured_prior
 from postil.store import Journal, StoredOutcome
 from postil.store.sealing import TABLES
-from postil.types import JSON, Abstention, Annotation, Failure, Outcome, Record
+from postil.types import JSON, Abstention, Annotation, Completion, Failure, Outcome, Record
 
 _MOST_PROBLEMS: Final = 200
 
@@ -160,24 +160,35 @@ class Verifier:
             self._outcome_of(record, stored, words, annotator)
 
     def _outcome_of(self, record: Record, stored: StoredOutcome, words: str, annotator: PromptedAnnotator) -> None:
-        outcome, completion = stored.outcome, stored.completion
-        try:
-            asked = annotator.request_digest(annotator.request(record))
-        except RecordRejected as error:
-            unasked = annotator.failed(record.id, error)
-            self._check("failures", _essence(unasked), _essence(outcome), f"{words}: why it was not asked about")
+        outcome, interview = stored.outcome, Interview(annotator, record)
+        last = None
+        while (asked := interview.asked) is not None:
+            last = asked.digest
+            completion = self._completion(last, stored)
+            if completion is None:
+                self._problem(f"{words}: its prompt: the journal holds no reply to the prompt derived again")
+                return
+            interview.take(completion)
+        derived = None if interview.outcome is None else _essence(interview.outcome)
+        if last is None:
+            self._check("failures", derived, _essence(outcome), f"{words}: why it was not asked about")
             return
-        request = outcome.provenance.request
-        self._check("prompts", asked, request, f"{words}: its prompt")
-        derived = None if completion is None else _essence(annotator.read(record, completion, asked))
+        self._check("prompts", last, outcome.provenance.request, f"{words}: its prompt")
         self._check("answers", derived, _essence(outcome), f"{words}: the answer in its reply")
+
+    def _completion(self, request: str, stored: StoredOutcome) -> Completion | None:
+        if request == stored.outcome.provenance.request:
+            return stored.completion
+        return self._journal.completion_of(request)
 
 
 def _essence(outcome: Outcome) -> tuple[object, ...]:
     """Return what of an outcome follows from its reply."""
     match outcome:
         case Annotation():
-            return ("annotation", outcome.answer, outcome.confidence, outcome.probabilities, outcome.rationale)
+            said = (outcome.confidence, outcome.probabilities, outcome.rationale)
+            parts = (outcome.part_confidences, outcome.evidence, outcome.rejected)
+            return ("annotation", outcome.answer, *said, *parts)
         case Abstention():
             return ("abstention", outcome.reason)
         case Failure():

@@ -21,9 +21,9 @@ Count = Callable[[Sequence[Message]], int]
 _RATIONALE_TOKENS: Final = 512
 
 
-def template_name(task: Task, capabilities: Capabilities) -> str:
-    """Return the newest template that suits a task and an engine."""
-    return "record.v1" if capabilities.reads == "record" else f"options.{task.language}.v1"
+def template_name(task: Task, form: AnswerForm, capabilities: Capabilities) -> str:
+    """Return the newest template that suits a task, a form of answer and an engine."""
+    return "record.v1" if capabilities.reads == "record" else f"{form.layout}.{task.language}.v1"
 
 
 class Prompt:
@@ -48,8 +48,8 @@ class Prompt:
     @classmethod
     def for_engine(cls, task: Task, capabilities: Capabilities, template: str | None = None) -> "Prompt":
         """Return the prompt of a task for an engine with these capabilities; `template` overrules the choice."""
-        name = template or template_name(task, capabilities)
-        return cls(task, task.form(capabilities), load_template(name))
+        form = task.form(capabilities)
+        return cls(task, form, load_template(template or template_name(task, form, capabilities)))
 
     def render(self, record: Record, demonstrations: Sequence[Demonstration] = ()) -> tuple[Message, ...]:
         """Return the messages that ask about a record.
@@ -101,7 +101,23 @@ class Prompt:
         if any(demonstration.rationale.strip() for demonstration in shown):
             return Request(messages, max_tokens or self.form.max_tokens + _RATIONALE_TOKENS)
         form = self.form
-        return Request(messages, max_tokens or form.max_tokens, choices=form.choices, schema=form.schema)
+        return Request(
+            messages,
+            max_tokens or form.max_tokens,
+            choices=form.choices,
+            schema=form.schema,
+            token_probabilities=form.token_probabilities,
+        )
+
+    def repair(self, request: Request, reply: str, reason: str) -> Request | None:
+        """Return the request that shows a reply to its writer and says why it cannot be used (survey 0.01).
+
+        `None` where nobody reads it: the template has no words for it, or the reply was empty.
+        """
+        if not self.template.repair or not reply.strip():
+            return None
+        words = self.template.fill("repair", reason=reason, contract=self._ask.contract)
+        return replace(request, messages=(*request.messages, Message("assistant", reply), Message("user", words)))
 
     def _question(self, record: Record) -> str:
         shown = self._shown.render(record)
@@ -114,7 +130,7 @@ class Prompt:
 
     def _demonstration_turns(self, key: "_Key") -> tuple[Message, Message]:
         shown = key.demonstration
-        answer = self._task.write(shown.answer, self.form)
+        answer = self._task.write(shown.answer, self.form, shown.record)
         if shown.rationale.strip():
             reply = self.template.fill("reasoned", rationale=shown.rationale, cue=self._ask.cue, answer=answer)
         else:

@@ -23,6 +23,7 @@ _SLOTS: Final[Mapping[str, frozenset[str]]] = {
     "user": frozenset({"record", "cue"}),
     "answer": frozenset({"answer"}),
     "reasoned": frozenset({"rationale", "cue", "answer"}),
+    "repair": frozenset({"reason", "contract"}),
 }
 """What each part of a template may show, and must, unless it may go without."""
 
@@ -53,6 +54,8 @@ class Template:
     user: str
     answer: str
     reasoned: str
+    repair: str
+    """What is said to an answer that cannot be used; empty for those who read no prompt."""
 
     def __post_init__(self) -> None:
         for part, slots in _SLOTS.items():

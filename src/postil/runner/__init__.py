@@ -1,7 +1,17 @@
 """Who is asked what and when: order, limits, retries, money, deadlines, resume. Never whether answers are good."""
 
-from postil.runner.annotator import PromptedAnnotator, Sampling
+from postil.runner.annotator import Interview, PromptedAnnotator, Sampling
 from postil.runner.money import Price
-from postil.runner.run import Policy, Progress, Runner, RunSummary
+from postil.runner.run import Interviewed, Policy, Progress, Runner, RunSummary
 
-__all__ = ["Policy", "Price", "Progress", "PromptedAnnotator", "RunSummary", "Runner", "Sampling"]
+__all__ = [
+    "Interview",
+    "Interviewed",
+    "Policy",
+    "Price",
+    "Progress",
+    "PromptedAnnotator",
+    "RunSummary",
+    "Runner",
+    "Sampling",
+]

@@ -1,15 +1,15 @@
 """A prompted annotator: task + prompt + engine + demonstrations, one value with one identity."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from postil.canonical import digest
-from postil.errors import AnswerError, EngineError
+from postil.errors import AnswerError, EngineError, Filtered, RecordRejected, Refused, Transient, Truncated
 from postil.prompts import Prompt
 from postil.runner.identity import request_digest
-from postil.tasks import Reading, Task
+from postil.tasks import CompoundTask, Reading, Task
 from postil.types import (
     JSON,
     Abstention,
@@ -28,6 +28,9 @@ from postil.types import (
 
 Calibration = Literal["batch", "content_free", "none"]
 
+_NO_REPAIR: Final = (Refused, Filtered)
+"""Replies that are no slip of the pen: asking again would be asking somebody to change their mind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -39,6 +42,21 @@ class Sampling:
     """`None`: as many as the task's answer needs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and the digest of everything the engine is told."""
+
+    request: Request
+    digest: str
+
+
+Inquiry = Generator[Asked, Completion | EngineError, Outcome]
+"""All that is asked about one record: yields each request, is sent what came of it, and returns the outcome.
+
+It is a pure function of the replies, so that the journal's replies lead to the same outcome again (invariant I6).
+"""
+
+
 @dataclass(frozen=True)
 class PromptedAnnotator:
     """Asks an engine about records and reads its replies. Changes nothing and keeps nothing."""
@@ -46,10 +64,13 @@ class PromptedAnnotator:
     name: str
     task: Task
     engine: Engine
-    prompt: Prompt
+    prompts: tuple[Prompt, ...]
+    """One for a task, or one for each part of a compound task."""
     selector: DemonstrationSelector | None = None
     sampling: Sampling = Sampling()
     calibration: Calibration = "none"
+    repairs: int = 1
+    """How often an answer that cannot be used is sent back with the reason."""
     prior: tuple[float, ...] | None = None
     """The model's prior over the prompt's choices, once it has been measured."""
 
@@ -59,11 +80,12 @@ class PromptedAnnotator:
         return {
             "task": self.task.spec,
             "engine": self.engine.identity,
-            "template": self.prompt.template.name,
-            "answer": self.prompt.form.style,
+            "template": [prompt.template.name for prompt in self.prompts],
+            "answer": [prompt.form.style for prompt in self.prompts],
             "demonstrations": None if self.selector is None else self.selector.identity,
             "sampling": asdict(self.sampling),
             "calibration": self.calibration,
+            "repairs": self.repairs,
         }
 
     @cached_property
@@ -71,22 +93,18 @@ class PromptedAnnotator:
         """The digest of the spec."""
         return digest(self.spec)
 
+    @cached_property
+    def parts(self) -> tuple[Task, ...]:
+        """The tasks that are asked, one for each prompt."""
+        return self.task.parts if isinstance(self.task, CompoundTask) else (self.task,)
+
     def request(self, record: Record) -> Request:
-        """Return what the engine is asked about a record.
+        """Return what the engine is asked first about a record.
 
         Raises:
             RecordRejected: nothing can be asked about it; the subclass says why.
         """
-        demonstrations: Sequence[Demonstration] = () if self.selector is None else self.selector.select(record)
-        return self.prompt.request(
-            record,
-            demonstrations,
-            count_tokens=self.engine.count_tokens,
-            context_tokens=self.engine.capabilities.context_tokens,
-            temperature=self.sampling.temperature,
-            seed=self.sampling.seed,
-            max_tokens=self.sampling.max_tokens,
-        )
+        return self._request(0, self._shown(0, record, ()), record)
 
     def request_digest(self, request: Request) -> str:
         """Return the digest of everything the engine is told: equal digests may share one reply (reliability C1)."""
@@ -96,13 +114,86 @@ class PromptedAnnotator:
     def _engine_digest(self) -> str:
         return digest(self.engine.identity)
 
-    def read(self, record: Record, completion: Completion, request: str) -> Outcome:
-        """Return the outcome of a reply: a reply that cannot be read is a failure, never a label."""
-        provenance = Provenance(request, completion.model)
+    def inquiry(self, record: Record) -> Inquiry:
+        """Ask about a record until there is an outcome: a reply that cannot be read is a failure, never a label."""
+        readings: list[Reading] = []
         try:
-            reading = self.task.read(completion, self.prompt.form, record, self.prior)
-        except AnswerError as error:
-            return Failure(record.id, self.id, error.failure_class, str(error), provenance)
+            for part in range(len(self.prompts)):
+                shown = self._shown(part, record, readings)
+                first = self._asked(self._request(part, shown, record))
+                reading, asked, model = yield from self._question(part, shown, first)
+                readings.append(reading)
+                if reading.answer is None or part + 1 == len(self.prompts):
+                    return self._outcome(record, readings, Provenance(asked.digest, model))
+        except _Unanswered as unanswered:
+            return Failure(
+                record.id, self.id, unanswered.error.failure_class, str(unanswered.error), unanswered.provenance
+            )
+        except (RecordRejected, Transient) as error:
+            return self.failed(record.id, error)
+        raise AssertionError("an annotator has at least one prompt")
+
+    def _question(
+        self, part: int, record: Record, asked: Asked
+    ) -> Generator[Asked, Completion | EngineError, tuple[Reading, Asked, str | None]]:
+        """Ask one part, with a higher ceiling where the reply was cut and a repair where it was wrong."""
+        task, prompt, repairs, raised = self.parts[part], self.prompts[part], self.repairs, False
+        prior = self.prior if len(self.prompts) == 1 else None
+        while True:
+            reply = yield asked
+            if isinstance(reply, EngineError):
+                raise _Unanswered(reply, Provenance())
+            try:
+                return task.read(reply, prompt.form, record, prior), asked, reply.model
+            except AnswerError as error:
+                unanswered = _Unanswered(error, Provenance(asked.digest, reply.model))
+                again: Request | None = None
+                if isinstance(error, Truncated):
+                    # Once, with twice the room: the same ceiling would cut it again (reliability A2).
+                    again = None if raised or not self.repairs else self._with_more_room(asked.request)
+                    raised = True
+                elif repairs > 0 and not isinstance(error, _NO_REPAIR):
+                    repairs -= 1
+                    again = prompt.repair(asked.request, reply.text, str(error))
+                if again is None or not self._fits(again):
+                    raise unanswered from None
+                asked = self._asked(again)
+
+    def _shown(self, part: int, record: Record, readings: Sequence[Reading]) -> Record:
+        """Return what a part is asked about, given what was read from the replies to the parts before."""
+        if not isinstance(self.task, CompoundTask):
+            return record
+        return self.task.part_record(part, record, [each.answer for each in readings if each.answer is not None])
+
+    def _request(self, part: int, shown: Record, record: Record) -> Request:
+        demonstrations: Sequence[Demonstration] = () if self.selector is None else self.selector.select(record)
+        if isinstance(self.task, CompoundTask):
+            demonstrations = [_of_part(self.task, part, each) for each in demonstrations]
+        return self.prompts[part].request(
+            shown,
+            demonstrations,
+            count_tokens=self.engine.count_tokens,
+            context_tokens=self.engine.capabilities.context_tokens,
+            temperature=self.sampling.temperature,
+            seed=self.sampling.seed,
+            max_tokens=self.sampling.max_tokens,
+        )
+
+    def _asked(self, request: Request) -> Asked:
+        return Asked(request, self.request_digest(request))
+
+    def _fits(self, request: Request) -> bool:
+        context = self.engine.capabilities.context_tokens
+        return context is None or self.engine.count_tokens(request.messages) + request.max_tokens <= context
+
+    def _with_more_room(self, request: Request) -> Request | None:
+        # A ceiling that the user set is not ours to raise.
+        return None if self.sampling.max_tokens is not None else replace(request, max_tokens=2 * request.max_tokens)
+
+    def _outcome(self, record: Record, readings: Sequence[Reading], provenance: Provenance) -> Outcome:
+        reading = readings[-1]
+        if reading.answer is not None and isinstance(self.task, CompoundTask):
+            reading = self.task.combine(readings)
         if reading.answer is None:
             return Abstention(record.id, self.id, reading.abstained, provenance)
         return Annotation(
@@ -112,6 +203,9 @@ class PromptedAnnotator:
             confidence=self._confidence(reading),
             probabilities=reading.probabilities,
             rationale=reading.rationale or None,
+            part_confidences=reading.part_confidences,
+            evidence=reading.evidence,
+            rejected=reading.rejected,
             provenance=provenance,
         )
 
@@ -124,3 +218,43 @@ class PromptedAnnotator:
     def failed(self, record: str, error: EngineError) -> Failure:
         """Return the failure of a record for which there is no reply."""
         return Failure(record, self.id, error.failure_class, str(error))
+
+
+class Interview:
+    """An inquiry under way: what is to be asked next, and how it ended."""
+
+    __slots__ = ("_inquiry", "asked", "outcome")
+
+    def __init__(self, annotator: PromptedAnnotator, record: Record) -> None:
+        """Begin; where nothing can be asked, there is an outcome at once."""
+        self._inquiry = annotator.inquiry(record)
+        self.asked: Asked | None = None
+        """What is to be asked, `None` at the end."""
+        self.outcome: Outcome | None = None
+        try:
+            self.asked = next(self._inquiry)
+        except StopIteration as end:
+            self.outcome = end.value
+
+    def take(self, reply: Completion | EngineError) -> Outcome | None:
+        """Take what came of the question; return the outcome, `None` where more is to be asked."""
+        try:
+            self.asked = self._inquiry.send(reply)
+        except StopIteration as end:
+            self.asked, self.outcome = None, end.value
+        return self.outcome
+
+
+class _Unanswered(Exception):
+    """A question that ended without an answer."""
+
+    def __init__(self, error: EngineError | AnswerError, provenance: Provenance) -> None:
+        super().__init__(error)
+        self.error = error
+        self.provenance = provenance
+
+
+def _of_part(task: CompoundTask, part: int, whole: Demonstration) -> Demonstration:
+    """Return what a demonstration of the whole task shows of one of its parts."""
+    answers = [task.part_answer(each, whole.answer) for each in range(part + 1)]
+    return Demonstration(task.part_record(part, whole.record, answers[:part]), answers[part], whole.rationale)

@@ -11,11 +11,14 @@ from postil.runner.identity import Digests
 from postil.runner.money import Ledger, Worst
 from postil.runner.retries import Retries
 from postil.store import Intent, Journal
-from postil.store.rows import MAY_BE_BILLED
+from postil.store.rows import MAY_BE_BILLED, completion_row
 from postil.types import Completion, Engine, Outcome, Request, Usage
 
-Read = Callable[[Completion | EngineError], Outcome]
-"""How a question's answer, or the error in its place, ends its record."""
+Read = Callable[[Completion | EngineError], Outcome | None]
+"""How a question's answer, or the error in its place, ends its record; `None` where more is to be asked about it.
+
+It is called once for a question, with what is written down.
+"""
 
 _NOTHING: Final = Worst()
 
@@ -88,7 +91,8 @@ class Asker:
         if read is None:
             return answered
         outcome = read(answered.reply)
-        await self._journal.write_outcome(outcome, answered.intent)
+        if outcome is not None:
+            await self._journal.write_outcome(outcome, answered.intent)
         return Answered(answered.intent, answered.reply, outcome)
 
     async def _first(self, question: Question, read: Read | None) -> Answered:
@@ -169,15 +173,21 @@ class Asker:
     ) -> Answered:
         outcome = defect = None
         try:
+            reply = completion_row(intent, completion, usd)
+        except DataError as error:
+            fault = BrokenReply(f"the engine returned what is no completion: {error.args[0]}")
+            return await self._failed(intent, fault, attempt, worst, read)
+        try:
             outcome = read(completion) if read else None
         except Exception as error:
             # A defect in reading is no reason to lose a reply that was paid for.
             defect = error
         try:
-            await self._journal.write_reply(intent, completion, usd, outcome)
-        except DataError as error:
-            fault = BrokenReply(f"the engine returned what is no completion: {error.args[0]}")
-            return await self._failed(intent, fault, attempt, worst, read)
+            try:
+                await self._journal.write_reply(reply, outcome)
+            except DataError as error:
+                defect = error
+                await self._journal.write_reply(reply)
         except BaseException:
             self._ledger.lose(worst)
             raise

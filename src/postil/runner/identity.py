@@ -49,9 +49,10 @@ def request_digest(engine: str, request: Request) -> str:
     messages = ",".join(map(_message, request.messages))
     schema = "null" if request.schema is None else _canonical(request.schema)
     seed = "null" if request.seed is None else f"{request.seed:d}"
+    tokens = "true" if request.token_probabilities else "false"
     text = (
         f'[{encode_basestring(engine)},{{"choices":[{choices}],"max_tokens":{request.max_tokens:d}'
-        f',"messages":[{messages}],"schema":{schema},"seed":{seed},"temperature":{float(request.temperature)!r}}}]'
+        f',"messages":[{messages}],"schema":{schema},"seed":{seed},"temperature":{float(request.temperature)!r},"token_probabilities":{tokens}}}]'
     )
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()}"
 

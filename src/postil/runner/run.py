@@ -4,19 +4,19 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
 
 from postil._version import __version__
 from postil.errors import EngineError, RecordRejected, RunFatal, SettingsError, StoreError, Transient
-from postil.runner.annotator import PromptedAnnotator
+from postil.runner.annotator import Asked, Interview, PromptedAnnotator
 from postil.runner.asking import Asker, Question
 from postil.runner.halt import Halt, Stop, Stopped
 from postil.runner.money import FREE, Ledger, Price
 from postil.runner.prior import BATCH_SIZE, SMALLEST_BATCH, content_free_records, measured_prior
 from postil.runner.retries import Retries
 from postil.store import Journal, Spending
-from postil.types import JSON, Annotation, Budget, Completion, Failure, Outcome, Record
+from postil.types import JSON, Annotation, Budget, Completion, Failure, Outcome, Record, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,16 @@ class RunSummary:
     stopped: Stopped | None
     error: EngineError | None
     """The provider error that stopped it."""
+
+
+@dataclass(slots=True)
+class Interviewed:
+    """What was said about a record, and the outcome that it would have; `None` if the run stopped before the end."""
+
+    exchanges: list[tuple[Request, Completion | EngineError]] = field(
+        default_factory=list[tuple[Request, Completion | EngineError]]
+    )
+    outcome: Outcome | None = None
 
 
 class Runner:
@@ -142,8 +152,8 @@ class Runner:
         self._journal.add_event("run_end", self._annotator.id, body)
         return RunSummary(spending, seconds, stopped, error)
 
-    async def ask(self, records: Sequence[Record]) -> Mapping[str, Completion | EngineError]:
-        """Return the completion for each record, or why there is none, and give no outcomes.
+    async def ask(self, records: Sequence[Record]) -> Mapping[str, Interviewed]:
+        """Return what is said about each record, and the outcome it would have; none is given.
 
         Records that were not asked about, because the run stopped before, are left out.
         Answers are corrected for the prior if it was measured before; it is not measured for a few records.
@@ -154,18 +164,23 @@ class Runner:
         """
         self._begin(len(records))
         self._take_prior(self._journal.latest_event("prior", self._annotator.id))
-        replies: dict[str, Completion | EngineError] = {}
+        found: dict[str, Interviewed] = {}
 
         async def ask(record: Record) -> None:
-            try:
-                replies[record.id] = (await self._asker.ask(self._question(record, "preview"))).reply
-            except (RecordRejected, Transient) as error:
-                replies[record.id] = error
+            interview = Interview(self._annotator, record)
+            said = Interviewed()
+            while (asked := interview.asked) is not None:
+                reply = (await self._asker.ask(_question(asked, record.id, "preview"))).reply
+                found[record.id] = said
+                said.exchanges.append((asked.request, reply))
+                interview.take(reply)
+            said.outcome = interview.outcome
+            found[record.id] = said
 
         await self._work(records, ask)
         if self._halt.error is not None:
             raise self._halt.error
-        return replies
+        return found
 
     def _begin(self, records: int) -> None:
         """Note that a run begins, and take stock of what the project has spent."""
@@ -182,16 +197,6 @@ class Runner:
         }
         run = self._journal.add_event("run", self._annotator.id, manifest)
         self._asker.begin(run, records + BATCH_SIZE)
-
-    def _question(self, record: Record, purpose: str, *, stored: bool = True) -> Question:
-        """Return what is asked about a record, or about one that is not in the journal.
-
-        Raises:
-            RecordRejected: nothing can be asked about it.
-        """
-        request = self._annotator.request(record)
-        digest = self._annotator.request_digest(request)
-        return Question(request, digest, record.id if stored else None, purpose)
 
     async def _work(self, records: Iterable[Record], act: Callable[[Record], Awaitable[None]]) -> None:
         """Let workers share one iterator: memory stays flat however many records there are."""
@@ -268,9 +273,11 @@ class Runner:
 
         async def ask(record: Record) -> None:
             try:
-                question = self._question(record, "prior", stored=stored)
+                request = self._annotator.request(record)
             except RecordRejected:
                 return
+            asked = Asked(request, self._annotator.request_digest(request))
+            question = _question(asked, record.id if stored else None, "prior")
             reply = (await self._asker.ask(question)).reply
             if isinstance(reply, Transient):
                 lost.append(reply)
@@ -288,23 +295,13 @@ class Runner:
     # A record
 
     async def _label(self, record: Record) -> None:
-        annotator = self._annotator
-        try:
-            question = self._question(record, "label")
-        except (RecordRejected, Transient) as error:
-            outcome = annotator.failed(record.id, error)
-            await self._journal.write_outcome(outcome)
-            self._count(outcome)
-            return
-
-        def read(reply: Completion | EngineError) -> Outcome:
-            if isinstance(reply, EngineError):
-                return annotator.failed(record.id, reply)
-            return annotator.read(record, reply, question.digest)
-
-        answered = await self._asker.ask(question, read)
-        if answered.outcome is not None:
-            self._count(answered.outcome)
+        interview = Interview(self._annotator, record)
+        if interview.outcome is not None:
+            await self._journal.write_outcome(interview.outcome)
+        while (asked := interview.asked) is not None:
+            await self._asker.ask(_question(asked, record.id, "label"), interview.take)
+        if interview.outcome is not None:
+            self._count(interview.outcome)
 
     def _count(self, outcome: Outcome) -> None:
         self._done += 1
@@ -319,3 +316,7 @@ class Runner:
             return
         usd = None if self._price is None else self._ledger.usd
         self._on_progress(Progress(self._done, self._total, dict(self._failures), usd, self._halt.seconds, self._phase))
+
+
+def _question(asked: Asked, record: str | None, purpose: str) -> Question:
+    return Question(asked.request, asked.digest, record, purpose)

@@ -20,7 +20,6 @@ from postil.store.rows import (
     OUTCOME_COLUMNS,
     add_outcome,
     completion_of,
-    completion_row,
     error_row,
     json_text,
     now,
@@ -32,7 +31,7 @@ from postil.types import JSON, Answer, Completion, Outcome, Record, Usage
 
 __all__ = ["SCHEMA_VERSION", "Imported", "Intent", "Journal", "Reply", "Spending", "StoredOutcome", "Unseen", "now"]
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 _FEWEST_FOR_A_PACE: Final = 5
 
 # Pending records are read ahead in portions: between two of them no read holds up the clearing of the log.
@@ -341,16 +340,14 @@ class Journal:
         )
         return await self._writer.write(lambda rows: rows.add("intent", *row))
 
-    async def write_reply(
-        self, intent: int, completion: Completion, usd: float | None, outcome: Outcome | None
-    ) -> None:
-        """Write a completion, its cost, and the outcome read from it where it was asked for one, in one commit.
+    async def write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None = None) -> None:
+        """Write the row of a completion, and the outcome read from it where there is one, in one commit.
 
         Raises:
-            DataError: a number in the completion is none; nothing was written.
+            DataError: the outcome's answer is no JSON; nothing was written.
             StoreError: it cannot be written.
         """
-        await self._write_reply(completion_row(intent, completion, usd), intent, outcome)
+        await self._write_reply(reply, outcome)
 
     async def write_error(self, intent: int, error: EngineError, outcome: Outcome | None = None) -> None:
         """Write how an attempt failed, and the failure it led to where it was the last, in one commit.
@@ -358,10 +355,10 @@ class Journal:
         Raises:
             StoreError: it cannot be written.
         """
-        await self._write_reply(error_row(intent, error), intent, outcome)
+        await self._write_reply(error_row(intent, error), outcome)
 
-    async def _write_reply(self, reply: tuple[Any, ...], intent: int, outcome: Outcome | None) -> None:
-        ended = None if outcome is None else outcome_row(outcome, intent)
+    async def _write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None) -> None:
+        ended = None if outcome is None else outcome_row(outcome, reply[0])
 
         def write(rows: Appender) -> None:
             rows.add("reply", *reply)

@@ -30,7 +30,7 @@ MAY_BE_BILLED: Final = (ConnectionLost, AttemptTimedOut, BrokenReply)
 
 OUTCOME_COLUMNS: Final = (
     "o.record, o.annotator, o.type, o.answer, o.confidence, o.confidence_kind, o.probabilities, o.rationale,"
-    " o.failure_class, o.message, o.at, intent.request, reply.completion, reply.error"
+    " o.details, o.failure_class, o.message, o.at, intent.request, reply.completion, reply.error"
 )
 
 
@@ -86,6 +86,12 @@ def _object(answer: Answer) -> str:
     return json_text(answer)
 
 
+def _tokens(tokens: Sequence[tuple[str, float]] | None) -> str:
+    if tokens is None:
+        return "null"
+    return f"[{','.join(f'[{_text(text)},{_number(probability)}]' for text, probability in tokens)}]"
+
+
 def completion_text(completion: Completion) -> str:
     """Return the canonical JSON of a completion, written by hand because every reply needs it.
 
@@ -98,6 +104,7 @@ def completion_text(completion: Completion) -> str:
         f'{{"choice_mass":{_number(completion.choice_mass)}'
         f',"choice_probabilities":{_numbers(completion.choice_probabilities)}'
         f',"finish":{_text(completion.finish)},"model":{model},"text":{_text(completion.text)}'
+        f',"tokens":{_tokens(completion.tokens)}'
         f',"usage":{{"cached_tokens":{usage.cached_tokens:d},"estimated":{"true" if usage.estimated else "false"}'
         f',"input_tokens":{usage.input_tokens:d},"output_tokens":{usage.output_tokens:d}}}}}'
     )
@@ -109,6 +116,8 @@ def completion_of(text: str) -> Completion:
     values["usage"] = Usage(**values["usage"])
     if values["choice_probabilities"] is not None:
         values["choice_probabilities"] = tuple(values["choice_probabilities"])
+    if values["tokens"] is not None:
+        values["tokens"] = tuple(map(tuple, values["tokens"]))
     return Completion(**values)
 
 
@@ -144,14 +153,26 @@ def outcome_row(outcome: Outcome, intent: int | None, revision: int = 0) -> tupl
                 *_confidence(outcome.confidence),
                 _shares(outcome.probabilities),
                 outcome.rationale,
+                _details(outcome),
                 None,
                 None,
             )
         case Abstention():
-            details = ("abstention", None, None, None, None, None, None, outcome.reason)
+            details = ("abstention", *(None,) * 7, outcome.reason)
         case Failure():
-            details = ("failure", None, None, None, None, None, outcome.failure_class, outcome.message)
+            details = ("failure", *(None,) * 6, outcome.failure_class, outcome.message)
     return (outcome.record, outcome.annotator, revision, intent, *details, outcome.provenance.at or now())
+
+
+def _details(annotation: Annotation) -> str | None:
+    """Return what only some annotations have, as canonical JSON, in one column."""
+    parts = annotation.part_confidences
+    held: dict[str, JSON] = {
+        "part_confidences": None if parts is None else dict(parts),
+        "evidence": [dict(span) for span in annotation.evidence],
+        "rejected": [*annotation.rejected],
+    }
+    return json_text(held) if any(held.values()) else None
 
 
 def _confidence(confidence: Confidence | None) -> tuple[float | None, str | None]:
@@ -175,14 +196,26 @@ def add_outcome(rows: Appender, row: tuple[Any, ...]) -> None:
 def stored_outcome(row: Sequence[Any]) -> tuple[Outcome, Completion | None, Mapping[str, JSON] | None]:
     """Return the outcome in a row of `OUTCOME_COLUMNS`, and the completion or the error that it follows from."""
     *ended, request, body, error = row
-    record, annotator, type_, answer, value, kind, odds, rationale, failure_class, message, at = ended
+    record, annotator, type_, answer, value, kind, odds, rationale, details, failure_class, message, at = ended
     completion = completion_of(body) if body else None
     provenance = Provenance(request, completion.model if completion else None, at)
     outcome: Outcome
     if type_ == "annotation":
         confidence = Confidence(value, kind) if value is not None else None
         probabilities = json.loads(odds) if odds else None
-        outcome = Annotation(record, annotator, json.loads(answer), confidence, probabilities, rationale, provenance)
+        held: Mapping[str, JSON] = json.loads(details) if details else {}
+        outcome = Annotation(
+            record,
+            annotator,
+            json.loads(answer),
+            confidence,
+            probabilities,
+            rationale,
+            held.get("part_confidences"),
+            tuple(held.get("evidence", ())),
+            tuple(held.get("rejected", ())),
+            provenance,
+        )
     elif type_ == "abstention":
         outcome = Abstention(record, annotator, message, provenance)
     else:

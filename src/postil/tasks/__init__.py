@@ -5,12 +5,24 @@ A kind is one file here, a frozen dataclass that satisfies `Task`. `docs/adding-
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
-Scale = Literal["nominal", "ordinal", "hierarchical", "interval"]
-"""How two values of a kind compare: equal or not; by rank; by path; by distance."""
+Scale = Literal[
+    "nominal", "ordinal", "hierarchical", "interval", "set", "fields", "spans", "relations", "frames", "order", "text"
+]
+"""How two answers of a kind compare, which decides what is measured.
+
+Values: equal or not; by rank; by path; by distance. Structures, compared part by part: a set of labels, named fields,
+typed spans, triples, predicates with arguments, events in time, free text.
+"""
+
+VALUE_SCALES: Final = frozenset({"nominal", "ordinal", "hierarchical", "interval"})
+"""The scales on which an answer is one plain value."""
+
+Layout = Literal["options", "extraction", "pair", "writing"]
+"""Families of templates: one of some options; parts of a text as JSON; two candidates side by side; free writing."""
 
 Language = Literal["en", "zh"]
 
@@ -19,12 +31,17 @@ Language = Literal["en", "zh"]
 class AnswerForm:
     """How a task wants its answer written, given what the engine can do."""
 
-    style: Literal["label", "code", "json"]
-    """`label`: the bare answer as text; `code`: a letter that stands for it; `json`: a JSON object that holds it."""
+    style: Literal["label", "code", "json", "text"]
+    """`label`: the bare answer as text; `code`: a letter that stands for it; `json`: a JSON object that holds it;
+    `text`: the reply itself is the answer."""
     max_tokens: int
     choices: tuple[str, ...] = ()
-    """The replies wanted, in the order of the task's options; empty when the reply is JSON."""
+    """The replies wanted, in the order of the task's options; empty when the reply is JSON or text."""
     schema: Mapping[str, JSON] | None = None
+    layout: Layout = "options"
+    """The family of templates that the question is put in."""
+    token_probabilities: bool = False
+    """Whether `read` uses the probabilities of the reply's tokens, for the confidence of parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,12 @@ class Reading:
     probabilities: Mapping[str, float] | None = None
     rationale: str = ""
     """The reasons that the reply gave before its answer (survey 1.03)."""
+    part_confidences: Mapping[str, float] | None = None
+    """Of the answer's parts, by their places in it: "spans/0", "attributes/food"."""
+    evidence: tuple[Mapping[str, JSON], ...] = ()
+    """Spans of the record that the reply gave as its evidence, found in it verbatim."""
+    rejected: tuple[str, ...] = ()
+    """What the reply said beside the answer that could not be used, with the reasons."""
 
 
 @runtime_checkable
@@ -115,8 +138,11 @@ class Task(Protocol):
         """Return the wording of the question."""
         ...
 
-    def write(self, answer: Answer, form: AnswerForm) -> str:
-        """Return an answer as the model should write it: what demonstrations show. `read` inverts it."""
+    def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
+        """Return an answer as the model should write it: what demonstrations show. `read` inverts it.
+
+        `record` is what the answer is about: a kind that points into a text says which of several places it means.
+        """
         ...
 
     def read(
@@ -131,16 +157,21 @@ class Task(Protocol):
         """
         ...
 
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         """Return an answer from outside (gold, another tool) in its one canonical form.
 
+        With the record it is about, places in its text are checked against the text.
+
         Raises:
-            DataError: it is no answer to this task.
+            DataError: it is no answer to this task, or not about this record.
         """
         ...
 
     def value(self, answer: Answer) -> str | float:
-        """Return the plain value that metrics compare: a label, or a number on an interval scale."""
+        """Return the plain value that metrics compare: a label, or a number on an interval scale.
+
+        For a structure it is its canonical JSON: equal for equal answers, and for no others.
+        """
         ...
 
     def agreement(self, first: Answer, second: Answer) -> float:
@@ -153,4 +184,30 @@ class Task(Protocol):
 
     def describe(self, answer: Answer) -> str:
         """Return an answer as one short line of text for people."""
+        ...
+
+
+@runtime_checkable
+class CompoundTask(Task, Protocol):
+    """A task that asks more than once about a record: in both orders, or stage after stage.
+
+    Each question is a task of its own. Its own `form`, `ask`, `write` and `read` are those of the whole answer, for
+    people and other tools; an engine is only ever asked the parts.
+    """
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        """The questions, in the order in which they are asked."""
+        ...
+
+    def part_record(self, part: int, record: Record, earlier: Sequence[Answer]) -> Record:
+        """Return what a part is asked about: the record, and what the answers to the parts before add or change."""
+        ...
+
+    def part_answer(self, part: int, answer: Answer) -> Answer:
+        """Return the answer to a part that follows from an answer to the whole: what demonstrations show."""
+        ...
+
+    def combine(self, readings: Sequence[Reading]) -> Reading:
+        """Return the reading of the whole out of those of its parts, none of which abstained."""
         ...

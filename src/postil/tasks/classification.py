@@ -154,7 +154,7 @@ class Classification:
         options = tuple(Option(name, given.get(name, ""), code) for name, code in zip(names, codes, strict=True))
         return Ask(self.instruction, options, contract(form, self.language, "label"), _CUE[self.language])
 
-    def write(self, answer: Answer, form: AnswerForm) -> str:
+    def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         """Return a label as the model should write it."""
         label = str(answer["label"])
         if form.style == "code":
@@ -182,7 +182,7 @@ class Classification:
         total = math.fsum(odds.values())
         return {label: p / total for label, p in odds.items()} if total > 0 else None
 
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         """Return a label from outside as this task writes it; aliases and folded forms are labels too.
 
         Raises:

@@ -140,7 +140,7 @@ class Rating:
         )
         return Ask(self.instruction, options, contract(form, self.language, "rating"), _CUE[self.language])
 
-    def write(self, answer: Answer, form: AnswerForm) -> str:
+    def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         """Return a rating as the model should write it: the nearest point of the scale."""
         point = self._nearest(float(answer["rating"]))
         if form.style == "code":
@@ -160,7 +160,7 @@ class Rating:
         confidence = None if odds is None else Confidence(odds[chosen.name], "logprob")
         return Reading({"rating": int(chosen.name)}, "", confidence, odds, chosen.rationale)
 
-    def accept(self, answer: Answer) -> Answer:
+    def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         """Return a rating from outside: a number on the scale, between points too; text that reads as one will do.
 
         Raises:
