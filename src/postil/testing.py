@@ -19,7 +19,7 @@ from typing import Any, Final, cast, get_args
 
 from postil.canonical import canonical_json
 from postil.errors import AnswerError, DataError, Filtered, PostilError, Refused, Truncated
-from postil.tasks import AnswerForm, Ask, Language, Reading, Scale, Task
+from postil.tasks import VALUE_SCALES, AnswerForm, Ask, CompoundTask, Language, Reading, Scale, Task
 from postil.tasks.kinds import KINDS, task_from_spec
 from postil.tasks.shown import Shown
 from postil.types import (
@@ -212,8 +212,8 @@ def check_task(task: Task, answers: Sequence[Answer], *, record: Record | None =
     """
     _require(bool(answers), "give at least one answer to check with")
     _check_definition(task)
-    accepted = [_check_accepting(task, answer) for answer in answers]
     about = record or Record("checked", dict.fromkeys(Shown.parse(task.show).fields, _TEXTS[0]))
+    accepted = [_check_accepting(task, answer, about) for answer in answers]
     _check_refusing(task)
     _check_comparing(task, accepted)
     _check_merging(task, accepted)
@@ -228,6 +228,8 @@ def check_task(task: Task, answers: Sequence[Answer], *, record: Record | None =
         _check_choosing(task, accepted, form, about)
         _check_hostile(task, accepted, form, about)
     _check_order(task, accepted, about)
+    if isinstance(task, CompoundTask):
+        _check_parts(task, accepted, about)
 
 
 def _check_definition(task: Task) -> None:
@@ -256,15 +258,14 @@ def _rebuild(task: Task) -> Callable[[Mapping[str, JSON]], Task] | None:
     return task_from_spec if task.kind in KINDS else getattr(type(task), "from_spec", None)
 
 
-def _check_accepting(task: Task, answer: Answer) -> Answer:
+def _check_accepting(task: Task, answer: Answer, record: Record) -> Answer:
     before = canonical_json(answer)
-    accepted = task.accept(answer)
+    accepted = task.accept(answer, record)
     _same(f"{answer!r} after it was accepted", canonical_json(answer), before)
     _instance(f"what accept made of {answer!r}", accepted, Mapping)
     _require(set(task.answer_keys) <= set(accepted), f"accept gave {accepted!r}, answer_keys are {task.answer_keys}")
-    _same(
-        f"{accepted!r}, accepted again after a way through JSON", _json(task.accept(_json(accepted))), _json(accepted)
-    )
+    for how, again in (("", task.accept(_json(accepted), record)), (" without its record", task.accept(accepted))):
+        _same(f"{accepted!r}, accepted again{how}", _json(again), _json(accepted))
     described = task.describe(accepted)
     _instance(f"description of {accepted!r}", described, str)
     _same(f"lines of the description {described!r}", len(described.strip().splitlines()), 1)
@@ -294,8 +295,10 @@ def _check_comparing(task: Task, answers: Sequence[Answer]) -> None:
         if task.scale == "interval":
             finite = isinstance(value, (int, float)) and math.isfinite(value)
             _require(finite, f"value of {answer!r} must be a finite number on an interval scale, got {value!r}")
-        else:
+        elif task.scale in VALUE_SCALES:
             _require(value in task.labels, f"value of {answer!r} must be one of the labels, got {value!r}")
+        else:
+            _same(f"value of the structure {answer!r}: its canonical JSON", value, canonical_json(answer).decode())
     for one, other in itertools.product(answers, repeat=2):
         there, back = task.agreement(one, other), task.agreement(other, one)
         _same(f"agreement of {other!r} with {one!r}, the other way round", back, there)
@@ -331,7 +334,7 @@ def _check_form(task: Task, capabilities: Capabilities) -> AnswerForm:
 
 
 def _check_writing(task: Task, answer: Answer, form: AnswerForm, record: Record) -> None:
-    written = task.write(answer, form)
+    written = task.write(answer, form, record)
     how = f"{answer!r} in the form {form.style!r}"
     _instance(f"{how}, written", written, str)
     _require(bool(written.strip()), f"{how} was written as nothing: {written!r}")
@@ -355,7 +358,7 @@ def _check_choosing(task: Task, answers: Sequence[Answer], form: AnswerForm, rec
         return
     even = (1 / len(form.choices),) * len(form.choices)
     for answer in answers:
-        written = task.write(answer, form)
+        written = task.write(answer, form, record)
         odds = tuple(0.6 if choice == written else 0.4 / (len(form.choices) - 1) for choice in form.choices)
         completion = dataclasses.replace(_completion(written), choice_probabilities=odds)
         for prior in (None, even):
@@ -377,17 +380,17 @@ def _check_hostile(task: Task, answers: Sequence[Answer], form: AnswerForm, reco
         reading = _reading(task, text, form, record)
         _require(reading is None or text in task.labels, f"{text!r} is no answer, and was read as {reading!r}")
     # An answer may be made of others ("New", "York", "New York"); then the whole reply says so.
-    for one, other in _pairs(task, answers, form):
+    for one, other in _pairs(task, answers, form, record):
         reading = _reading(task, f"{one}\n{other}", form, record)
-        whole = (
-            reading is not None and reading.answer is not None and task.write(reading.answer, form) == f"{one} {other}"
-        )
+        answer = None if reading is None else reading.answer
+        whole = answer is not None and task.write(answer, form, record) == f"{one} {other}"
         _require(reading is None or whole, f"a reply of {one!r} and {other!r} was read as {reading!r}")
 
 
-def _pairs(task: Task, answers: Sequence[Answer], form: AnswerForm) -> Iterable[tuple[str, str]]:
-    written = [task.write(answer, form) for answer in answers[:_TOGETHER]] if task.labels else []
-    return itertools.permutations(written, 2)
+def _pairs(task: Task, answers: Sequence[Answer], form: AnswerForm, record: Record) -> Iterable[tuple[str, str]]:
+    # Where the reply itself is the answer, two texts are a longer text.
+    shown = [] if form.style == "text" else answers[:_TOGETHER]
+    return itertools.permutations([task.write(answer, form, record) for answer in shown], 2)
 
 
 def _check_order(task: Task, answers: Sequence[Answer], record: Record) -> None:
@@ -400,8 +403,26 @@ def _check_order(task: Task, answers: Sequence[Answer], record: Record) -> None:
     for scores in get_args(Scores):
         form = turned.form(Capabilities(scores=scores))
         for answer in answers:
-            reading = turned.read(_completion(turned.write(answer, form)), form, record)
-            _same(f"{answer!r}, written and read back with the labels turned round", reading.answer, answer)
+            # An answer of several labels has them in the task's order.
+            same = turned.accept(answer, record)
+            reading = turned.read(_completion(turned.write(same, form, record)), form, record)
+            _same(f"{answer!r}, written and read back with the labels turned round", reading.answer, same)
+
+
+def _check_parts(task: CompoundTask, answers: Sequence[Answer], record: Record) -> None:
+    """Answer the parts as a demonstration of the whole would: together they must give the whole back."""
+    _require(len(task.parts) > 1, f"a compound task has several parts, got {len(task.parts)}")
+    for scores, answer in itertools.product(get_args(Scores), answers):
+        given: list[Answer] = []
+        readings: list[Reading] = []
+        for at, part in enumerate(task.parts):
+            _instance(f"part {at}", part, Task)
+            shown, form = task.part_record(at, record, given), part.form(Capabilities(scores=scores))
+            given.append(part.accept(task.part_answer(at, answer), shown))
+            readings.append(part.read(_completion(part.write(given[at], form, shown)), form, shown))
+        combined = task.combine(readings).answer
+        value = None if combined is None else task.value(combined)
+        _same(f"{answer!r}, put together from the answers to its parts", value, task.value(answer))
 
 
 def _reading(task: Task, text: str, form: AnswerForm, record: Record) -> Reading | None:

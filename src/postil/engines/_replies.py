@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from postil.engines._choices import ChoiceScores, score_choices
 from postil.engines._counting import most_text_tokens, most_tokens
+from postil.engines._tokens import spelled
 from postil.errors import BrokenReply
 from postil.types import Completion, FinishReason, Request, Usage
 
@@ -68,6 +69,7 @@ def read_completion(reply: Any, request: Request) -> Completion:
         model,
         scores.probabilities,
         scores.mass,
+        _tokens(choice.get("logprobs"), text) if request.token_probabilities else None,
     )
 
 
@@ -100,6 +102,10 @@ def _storable(text: str) -> str:
 def _scores(logprobs: Any, request: Request) -> ChoiceScores:
     content = logprobs.get("content") if request.choices and isinstance(logprobs, dict) else None
     return score_choices(content, request.choices) if content else ChoiceScores()
+
+
+def _tokens(logprobs: Any, text: str) -> tuple[tuple[str, float], ...] | None:
+    return spelled(logprobs.get("content"), text) if isinstance(logprobs, dict) else None
 
 
 def _usage(usage: Any, request: Request, text: str) -> Usage:

@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from postil.engines._tokens import spelled
 from postil.engines.model_file import model_digest, packaged_model
 from postil.errors import ContextExceeded, MissingExtraError, RecordRejected, ServerFault, SettingsError
 from postil.types import JSON, Capabilities, Completion, Message, Request, Usage
@@ -77,6 +78,7 @@ class LocalEngine:
             context_tokens=self._context,
             reads="chat" if self._chat else "plain",
             free=True,
+            token_probabilities=True,
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -142,13 +144,17 @@ class LocalEngine:
             body["json_schema"] = dict(request.schema)
         elif not self._chat:
             body["stop"] = ["\n"]
+        if request.token_probabilities:
+            body["n_probs"] = 1
         reply = server.complete(body)
         choice, counted = reply["choices"][0], reply["usage"]
         finish = "length" if choice["finish_reason"] == "length" else "stop"
         usage = Usage(
             counted["prompt_tokens"], counted["completion_tokens"], counted["prompt_tokens_details"]["cached_tokens"]
         )
-        return Completion(str(choice["text"]).strip(), finish, usage, self._path.name)
+        text = str(choice["text"]).strip()
+        tokens = spelled(choice["logprobs"]["content"], text) if request.token_probabilities else None
+        return Completion(text, finish, usage, self._path.name, tokens=tokens)
 
 
 def plain_prompt(messages: Sequence[Message]) -> str:

@@ -100,7 +100,10 @@ class OpenAIEngine:
         self._token_parameter: TokenParameter = token_parameter
         self._log_probs = log_probs
         self._capabilities = Capabilities(
-            scores="first_token" if log_probs else "none", schema=schema, context_tokens=context_tokens
+            scores="first_token" if log_probs else "none",
+            schema=schema,
+            context_tokens=context_tokens,
+            token_probabilities=log_probs,
         )
         self._identity: Mapping[str, JSON] = {
             "engine": "openai",
@@ -170,6 +173,8 @@ class OpenAIEngine:
         if request.choices and self._log_probs:
             body["logprobs"] = True
             body["top_logprobs"] = _TOP_LOG_PROBS
+        elif request.token_probabilities and self._log_probs:
+            body["logprobs"] = True
         if request.schema is not None and self._capabilities.schema:
             answer = {"name": "answer", "strict": True, "schema": dict(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": answer}
