@@ -41,12 +41,16 @@ def test_without_a_field_the_keys_of_the_answer_are_read():
     assert gold_answer({"text": "x", "label": "bad", "rating": 3}, STARS) == {"rating": 3}
 
 
-def test_an_answer_of_several_keys_cannot_be_one_field():
+def test_a_field_may_hold_an_answer_as_an_object_with_its_keys():
+    assert gold_answer({"text": "x", "gold": {"label": "bad", "by": "ann"}}, TONE, "gold") == {"label": "bad"}
+
+
+def test_an_answer_of_several_keys_in_one_field_is_an_object():
     class Pairs(Classification):
         answer_keys: ClassVar[tuple[str, ...]] = ("spans", "relations")
 
     task = Pairs("pairs", "Which?", labels=["a", "b"])
-    with pytest.raises(DataError, match="'spans', 'relations', which no one field can hold, got the field 'gold'"):
+    with pytest.raises(DataError, match="object with the keys 'spans', 'relations' in the field 'gold', got list"):
         gold_answer({"gold": []}, task, "gold")
 
 

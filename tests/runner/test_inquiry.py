@@ -88,7 +88,7 @@ def test_a_ceiling_of_the_users_own_is_kept() -> None:
 
 
 def test_no_repair_is_asked_for_that_the_context_cannot_hold() -> None:
-    engine = scene.engine(capabilities=Capabilities(context_tokens=100))
+    engine = scene.engine(capabilities=Capabilities(context_tokens=400))
     interview = Interview(scene.annotator(engine, repairs=1), scene.record(1))
     assert isinstance(interview.take(said("sunny " * 400)), Failure)
 

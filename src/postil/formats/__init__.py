@@ -7,7 +7,7 @@ Reading streams and says where: every record comes with its place, every error n
 from postil.formats.annotations import LocatedOutcome, export_row, flat_row, read_annotations
 from postil.formats.delimited import ESCAPED, write_csv, write_tsv
 from postil.formats.format import STDOUT, Format, Row, Source
-from postil.formats.gold import Gold, gold_answer, read_gold
+from postil.formats.gold import Gold, accepted, gold_answer, read_gold
 from postil.formats.jsonl import write_jsonl
 from postil.formats.known import FORMATS, format_of
 from postil.formats.parquet import write_parquet
@@ -26,6 +26,7 @@ __all__ = [
     "Row",
     "Source",
     "Unique",
+    "accepted",
     "differing_records",
     "export_row",
     "flat_row",

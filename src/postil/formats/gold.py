@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from postil.canonical import digest
+from postil.canonical import digest, parse_json
 from postil.errors import DataError
 from postil.formats.format import Row, Source
 from postil.formats.records import ID, id_text, read_rows
-from postil.tasks import Task
-from postil.types import JSON, Answer
+from postil.tasks import VALUE_SCALES, Task
+from postil.types import JSON, Answer, Record
 
 __all__ = ["Gold", "accepted", "gold_answer", "read_gold"]
 
@@ -30,26 +30,46 @@ class Gold:
         return self.source.at(self.line)
 
 
-def gold_answer(fields: Mapping[str, JSON], task: Task, field: str | None = None) -> Answer | None:
+def gold_answer(
+    fields: Mapping[str, JSON], task: Task, field: str | None = None, record: Record | None = None
+) -> Answer | None:
     """Return the gold answer that the fields of a record or of a line hold, `None` where they leave it open.
 
-    `field` names the one field that holds it ("stars" for a rating); otherwise the answer is made of the keys of the
-    task's answers. Missing, null and "" are no gold; "NA", "None" and "no" are labels like any other.
+    `field` names the one field that holds it ("stars" for a rating), as the value of the answer's only key or as an
+    object with the answer's keys; otherwise the answer is made of the keys of the task's answers. Missing, null and ""
+    are no gold; "NA", "None" and "no" are labels like any other. Structures may stand in a table's cell as JSON.
 
     Raises:
-        DataError: what they hold is no answer to the task.
+        DataError: what they hold is no answer to the task, or not about the record.
     """
+    keys = task.answer_keys
     if field is None:
-        held = {key: fields[key] for key in task.answer_keys if not _open(fields.get(key))}
+        held = {key: _structure(fields[key], task) for key in keys if not _open(fields.get(key))}
     else:
-        if len(task.answer_keys) != 1:
-            keys = ", ".join(map(repr, task.answer_keys))
-            raise DataError(
-                f"expected gold in the keys {keys}, which no one field can hold, got the field {field!r}",
-                hint="Give the gold as a file of its own.",
-            )
-        held = {} if _open(fields.get(field)) else {task.answer_keys[0]: fields[field]}
-    return task.accept(held) if held else None
+        held = {} if _open(fields.get(field)) else _of_field(_structure(fields[field], task), task, field)
+    return task.accept(held, record) if held else None
+
+
+def _of_field(value: JSON, task: Task, field: str) -> Answer:
+    if isinstance(value, Mapping) and any(key in value for key in task.answer_keys):
+        return value
+    if len(task.answer_keys) != 1:
+        keys = ", ".join(map(repr, task.answer_keys))
+        raise DataError(
+            f"expected an object with the keys {keys} in the field {field!r}, got {type(value).__name__}",
+            hint="Write it so, or give the gold as a file of its own.",
+        )
+    return {task.answer_keys[0]: value}
+
+
+def _structure(value: JSON, task: Task) -> JSON:
+    """Return what a table's cell holds as JSON, where the kind's answers are structures."""
+    if task.scale in VALUE_SCALES or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return parse_json(value)
+    except ValueError:
+        return value
 
 
 def _open(value: JSON) -> bool:
@@ -110,14 +130,14 @@ def _each_once(lines: Iterable[Gold]) -> Iterator[Gold]:
             )
 
 
-def accepted(answer: Answer, task: Task, place: str, record: str) -> Answer:
-    """Return an answer as the task accepts it.
+def accepted(answer: Answer, task: Task, place: str, record: str, about: Record | None = None) -> Answer:
+    """Return an answer as the task accepts it, checked against the record it is about where that is given.
 
     Raises:
         DataError: it is none; the message says for which record and where.
     """
     try:
-        return task.accept(answer)
+        return task.accept(answer, about)
     except DataError as error:
         raise _not_accepted(place, record, error) from error
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from postil.canonical import digest
 from postil.errors import DataError, SettingsError
-from postil.formats import FORMATS, Located, gold_answer, read_gold, read_records
+from postil.formats import FORMATS, Located, accepted, gold_answer, read_gold, read_records
 from postil.project.settings import FILE_NAME, Settings
 from postil.store import Journal
 from postil.tasks import Task
@@ -149,7 +149,7 @@ class _Incoming:
                 lacking = lacking or [located]
             has_gold = has_gold or self._field in fields
             self._take_gold(located)
-            unseen.pop(located.record.id, None)
+            self._check_gold(located.record, unseen.pop(located.record.id, None))
             yield self._as_known(located.record), located.place
         if not can_be_shown:
             raise _not_shown(self._shown, lacking[0])
@@ -196,9 +196,17 @@ class _Incoming:
                 places[gold.record] = gold.place
         return places
 
+    def _check_gold(self, record: Record, place: str | None) -> None:
+        """Check the gold of a file of its own against the record that it is about, now that the record is known."""
+        if place is not None:
+            self.gold[record.id] = accepted(self.gold[record.id], self._task, place, record.id, record)
+
     def _check_gold_known(self, places: Mapping[str, str]) -> None:
         for record, place in places.items():
-            if not self._journal.some_records([record]):
+            known = self._journal.some_records([record])
+            for each in known:
+                self._check_gold(each, place)
+            if not known:
                 raise DataError(
                     f"{place}: gold for the record {record!r}, which is not among the items",
                     hint="ids in the gold file must be ids of the items",
@@ -222,7 +230,7 @@ def accepted_gold(located: Located, task: Task, field: str | None) -> Answer | N
         DataError: it is no answer to the task; the message says where.
     """
     try:
-        return gold_answer(located.record.fields, task, field)
+        return gold_answer(located.record.fields, task, field, located.record)
     except DataError as error:
         where = "" if field is None else f", gold field {field!r}"
         raise DataError(
