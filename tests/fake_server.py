@@ -124,7 +124,7 @@ class FakeServer:
 
     async def _serve(self) -> None:
         application = web.Application(client_max_size=100_000_000)
-        application.router.add_post("/{path:.*}", self._answer)
+        self.add_routes(application.router)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
@@ -137,6 +137,10 @@ class FakeServer:
         await runner.cleanup()
         await asyncio.sleep(0.01)
         await self._loop.shutdown_default_executor()
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Say who answers what."""
+        router.add_post("/{path:.*}", self._answer)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self._in_flight += 1

@@ -139,7 +139,7 @@ class OpenAIEngine:
             RecordRejected: this request can never work; `ContextExceeded` when it is too long or was cut.
             Transient: the server, the connection or the clock ended this attempt.
         """
-        body = self._body(request)
+        body = self.body(request)
         encoded = self._encoded(body, request)
         connection = self._connected()
         async with connection.slots:
@@ -147,6 +147,26 @@ class OpenAIEngine:
         completion = self._read(status, headers, received, request, body)
         self._check_whole(request, completion)
         return completion
+
+    def read(self, status: int, headers: Mapping[str, str], received: bytes, request: Request) -> Completion:
+        """Return the completion in a response that came another way, such as in a file of results.
+
+        Raises:
+            EngineError: there is none.
+        """
+        completion = self._read(status, headers, received, request, self.body(request))
+        self._check_whole(request, completion)
+        return completion
+
+    @property
+    def base_url(self) -> str:
+        """Where the protocol begins."""
+        return str(self._identity["base_url"])
+
+    @property
+    def secret(self) -> Secret:
+        """The key, which shows itself to nobody who does not ask for it by name."""
+        return self._secret
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return an estimate from above: the tokenizer is the server's own."""
@@ -161,7 +181,8 @@ class OpenAIEngine:
     def __repr__(self) -> str:
         return f"OpenAIEngine(base_url={self._identity['base_url']!r}, model={self._model!r})"
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
+        """Return what is sent for a request, as JSON."""
         body: dict[str, Any] = {
             "model": self._model,
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],

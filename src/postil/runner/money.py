@@ -80,11 +80,25 @@ class Ledger:
                 return False
             self._settled.clear()
             await self._settled.wait()
+        return self.reserve_now(worst)
+
+    def reserve_now(self, worst: Worst) -> bool:
+        """Take room for a request without waiting for others to be settled; `False` if there is none now."""
+        if not self._fits(worst, self._reserved_usd, self._reserved_tokens):
+            return False
         self._reserved_usd += worst.usd
         self._reserved_tokens += worst.tokens
         self._in_flight += 1
         self.requests += 1
         return True
+
+    def adopt(self, worst: Worst) -> None:
+        """Hold as reserved what was counted as spent: an earlier run's request whose reply is still to come."""
+        self.usd -= worst.usd
+        self.tokens -= worst.tokens
+        self._reserved_usd += worst.usd
+        self._reserved_tokens += worst.tokens
+        self._in_flight += 1
 
     def _fits(self, worst: Worst, reserved_usd: float, reserved_tokens: int) -> bool:
         budget = self.budget
