@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 from postil.errors import SettingsError
@@ -97,8 +98,16 @@ def seen_from(folder: Path, path: Path) -> str:
 
 
 def _as_written(task: Task) -> Mapping[str, JSON]:
-    """Return a task's spec as a person would write it: without what is empty or off, labels with their definitions."""
+    """Return a task's spec as a person would write it: without what goes without saying, labels with definitions."""
     spec = dict(task.spec)
     if definitions := spec.pop("definitions", None):
         spec["labels"] = {label: definitions.get(label, "") for label in spec["labels"]}
-    return {key: value for key, value in spec.items() if not (value is None or value is False or value in ({}, []))}
+    defaults = {name: each.default for name, each in signature(type(task)).parameters.items()}
+    return {key: value for key, value in spec.items() if not _goes_without_saying(value, defaults.get(key))}
+
+
+def _goes_without_saying(value: JSON, default: object) -> bool:
+    """Return whether a parameter that is left out has this value; nothing, off and empty are one."""
+    if value is None or value is False or value in ({}, []):
+        return not default
+    return value == default
