@@ -2,46 +2,24 @@
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 
+from postil.cli.first_task import Wanted, first_task, needs_labels, shows_one_field
 from postil.cli.terminal import Terminal
-from postil.errors import DataError, SettingsError
+from postil.errors import SettingsError
 from postil.formats import read_records
 from postil.project import Project
 from postil.project.annotators import build_engine, described
 from postil.project.creating import seen_from
 from postil.project.gold import count_roles
-from postil.project.importing import names_file
-from postil.tasks import Task
-from postil.tasks.classification import Classification
+from postil.tasks import Language
 from postil.tasks.kinds import KINDS
-from postil.tasks.rating import Rating
-from postil.types import JSON, Record
-
-_MOST_INFERRED: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line said; `None` where it said nothing."""
-
-    items: Path | None
-    kind: str
-    labels: str | None
-    text: str | None
-    gold: str | None
-    instruction: str | None
-    id_field: str | None
-    scale: str
-    engine: str
-    base_url: str | None
-    model: str | None
-    api_key_env: str | None
-    shots: int | None
+from postil.tasks.language import language_of
+from postil.types import Record
 
 
 def make_project(folder: Path, wanted: Wanted, terminal: Terminal) -> None:
@@ -57,10 +35,12 @@ def make_project(folder: Path, wanted: Wanted, terminal: Terminal) -> None:
     if wanted.items is None:
         raise SettingsError("expected --items FILE: the records to label")
     first = next(iter(read_records(wanted.items, id_field=wanted.id_field))).record
-    shown = wanted.text or _text_field(first, wanted)
+    shown = wanted.text or (_text_field(first, wanted) if shows_one_field(wanted.kind) else None)
     project = Project.create(
         folder,
-        _task(wanted, f"{{{shown}}}", folder.resolve().name),
+        first_task(
+            wanted, name=folder.resolve().name, show=f"{{{shown}}}" if shown else None, language=_language(first)
+        ),
         items=wanted.items,
         gold=wanted.gold,
         id_field=wanted.id_field,
@@ -80,9 +60,14 @@ def _asked(wanted: Wanted) -> Wanted:
         wanted = replace(wanted, items=Path(typer.prompt("File with the records", err=True)))
     if wanted.instruction is None:
         wanted = replace(wanted, instruction=typer.prompt("The question, in your words", err=True))
-    if wanted.labels is None and wanted.kind == Classification.kind and wanted.gold is None:
+    if wanted.labels is None and needs_labels(wanted.kind) and wanted.gold is None:
         wanted = replace(wanted, labels=typer.prompt("Labels, separated by commas", err=True))
     return wanted
+
+
+def _language(record: Record) -> Language:
+    """Return the language of a record's text."""
+    return language_of("".join(value for value in record.fields.values() if isinstance(value, str)))
 
 
 def _text_field(record: Record, wanted: Wanted) -> str:
@@ -98,54 +83,6 @@ def _text_field(record: Record, wanted: Wanted) -> str:
         return fields[0]
     known = ", ".join(map(repr, record.fields)) or "none"
     raise SettingsError(f"expected --text FIELD: which field is shown? The first record has {known}")
-
-
-def _task(wanted: Wanted, show: str, name: str) -> Task:
-    if wanted.kind == Rating.kind:
-        low, high = _scale(wanted.scale)
-        instruction = wanted.instruction or f"Rate the text from {low} to {high}."
-        return Rating(name, instruction, low=low, high=high, show=show)
-    labels = [label.strip() for label in wanted.labels.split(",")] if wanted.labels else _labels_of_gold(wanted)
-    return Classification(name, wanted.instruction or "Which label fits the text?", labels=labels, show=show)
-
-
-def _scale(text: str) -> tuple[int, int]:
-    low, _, high = text.rpartition("-")
-    # The dash between the two, not one before a number: "-4--1" is from -4 to -1.
-    if low.endswith("-"):
-        low, high = low[:-1], f"-{high}"
-    try:
-        return int(low), int(high)
-    except ValueError:
-        raise SettingsError(f"--scale must be two whole numbers like 1-5, got {text!r}") from None
-
-
-def _labels_of_gold(wanted: Wanted) -> list[str]:
-    """Return the labels that stand in the gold, sorted.
-
-    Raises:
-        SettingsError: there is no gold field, or what is in it is no label set.
-    """
-    if wanted.gold is None or wanted.items is None:
-        raise SettingsError("expected --labels a,b, or --gold FIELD to take them from")
-    is_file = names_file(wanted.gold)
-    field = Classification.answer_keys[0] if is_file else wanted.gold
-    found: set[str] = set()
-    for located in read_records(Path(wanted.gold) if is_file else wanted.items):
-        value: JSON = located.record.fields.get(field)
-        if value is None or value == "":
-            continue
-        if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise DataError(
-                f"{located.place}: expected a label as text in {field!r}, got {value!r}",
-                hint="numbers are gold of a rating: --kind rating --scale LOW-HIGH",
-            )
-        found.add(str(value))
-        if len(found) > _MOST_INFERRED:
-            raise SettingsError(f"the field {field!r} has more than {_MOST_INFERRED} values", hint="give --labels")
-    if not found:
-        raise SettingsError(f"expected labels in the field {field!r}, which no record has", hint="check --gold")
-    return sorted(found)
 
 
 def _annotator(wanted: Wanted, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Gold: answers held right for measuring, as a field of the items or as a file of their own."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from postil.formats.records import ID, id_text, read_rows
 from postil.tasks import VALUE_SCALES, Task
 from postil.types import JSON, Answer, Record
 
-__all__ = ["Gold", "accepted", "gold_answer", "read_gold"]
+__all__ = ["Gold", "accepted", "gold_answer", "held_answer", "read_gold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +42,37 @@ def gold_answer(
     Raises:
         DataError: what they hold is no answer to the task, or not about the record.
     """
-    keys = task.answer_keys
-    if field is None:
-        held = {key: _structure(fields[key], task) for key in keys if not _open(fields.get(key))}
-    else:
-        held = {} if _open(fields.get(field)) else _of_field(_structure(fields[field], task), task, field)
+    held = held_answer(fields, task.answer_keys, field, structured=task.scale not in VALUE_SCALES)
     return task.accept(held, record) if held else None
 
 
-def _of_field(value: JSON, task: Task, field: str) -> Answer:
-    if isinstance(value, Mapping) and any(key in value for key in task.answer_keys):
+def held_answer(
+    fields: Mapping[str, JSON], keys: Sequence[str], field: str | None = None, *, structured: bool
+) -> Answer:
+    """Return what fields hold of an answer with these keys, as it stands there; nothing where they leave it open.
+
+    Raises:
+        DataError: one field is to hold an answer of several keys, and holds no object with them.
+    """
+    if field is None:
+        return {key: _value(fields[key], structured) for key in keys if not _open(fields.get(key))}
+    if _open(fields.get(field)):
+        return {}
+    value = _value(fields[field], structured)
+    if isinstance(value, Mapping) and any(key in value for key in keys):
         return value
-    if len(task.answer_keys) != 1:
-        keys = ", ".join(map(repr, task.answer_keys))
+    if len(keys) != 1:
         raise DataError(
-            f"expected an object with the keys {keys} in the field {field!r}, got {type(value).__name__}",
+            f"expected an object with the keys {', '.join(map(repr, keys))} in the field {field!r},"
+            f" got {type(value).__name__}",
             hint="Write it so, or give the gold as a file of its own.",
         )
-    return {task.answer_keys[0]: value}
+    return {keys[0]: value}
 
 
-def _structure(value: JSON, task: Task) -> JSON:
-    """Return what a table's cell holds as JSON, where the kind's answers are structures."""
-    if task.scale in VALUE_SCALES or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+def _value(value: JSON, structured: bool) -> JSON:
+    """Return a value; what a table's cell holds as JSON, where answers are structures."""
+    if not structured or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
     try:
         return parse_json(value)

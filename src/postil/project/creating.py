@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
+from typing import Final
 
 from postil.errors import SettingsError
 from postil.project.importing import names_file
@@ -23,6 +24,8 @@ class Data:
     gold: str | Path | None
     """A field of the items, or a file of its own."""
     id_field: str | None
+    demonstrations: Path | None = None
+    """A file of solved records that prompts show."""
 
 
 @contextmanager
@@ -86,7 +89,8 @@ def _table(data: Data, folder: Path) -> Mapping[str, JSON]:
     gold = data.gold
     if isinstance(gold, Path) or (gold is not None and names_file(gold)):
         gold = seen_from(folder, Path(gold))
-    return {"items": seen_from(folder, data.items), "gold": gold, "id": data.id_field}
+    shown = None if data.demonstrations is None else seen_from(folder, data.demonstrations)
+    return {"items": seen_from(folder, data.items), "gold": gold, "id": data.id_field, "demonstrations": shown}
 
 
 def seen_from(folder: Path, path: Path) -> str:
@@ -97,11 +101,22 @@ def seen_from(folder: Path, path: Path) -> str:
         return str(path.resolve())
 
 
+_DEFINED: Final = (
+    ("labels", "definitions"),
+    ("roles", "definitions"),
+    ("relations", "definitions"),
+    ("span_labels", "span_definitions"),
+    ("senses", "sense_definitions"),
+)
+"""Keys of specs that hold names in their order, and those that hold what the names mean."""
+
+
 def _as_written(task: Task) -> Mapping[str, JSON]:
     """Return a task's spec as a person would write it: without what goes without saying, labels with definitions."""
     spec = dict(task.spec)
-    if definitions := spec.pop("definitions", None):
-        spec["labels"] = {label: definitions.get(label, "") for label in spec["labels"]}
+    for names, definitions in _DEFINED:
+        if names in spec and (said := spec.pop(definitions, None)):
+            spec[names] = {name: said.get(name, "") for name in spec[names]}
     defaults = {name: each.default for name, each in signature(type(task)).parameters.items()}
     return {key: value for key, value in spec.items() if not _goes_without_saying(value, defaults.get(key))}
 
