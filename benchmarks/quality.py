@@ -61,7 +61,7 @@ def main() -> None:
     arguments.add_argument("--n", type=int, default=300)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--write", type=Path)
-    given = arguments.parse_args()
+    given = arguments.parse_intermixed_args()
     rows: list[Row] = []
     for name in given.sets:
         for row in measured(given.data / name, TASKS[name], n=given.n, seed=given.seed):

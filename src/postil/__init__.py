@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from postil.engines.scripted import ScriptedEngine
     from postil.errors import PostilError
     from postil.project import Project, annotate, annotate_async
+    from postil.tasks.attributes import Attributes
     from postil.tasks.classification import Classification
+    from postil.tasks.multilabel import MultiLabel
+    from postil.tasks.preference import Preference
     from postil.tasks.rating import Rating
+    from postil.tasks.relations import Relations
+    from postil.tasks.roles import Roles
+    from postil.tasks.spans import Spans
+    from postil.tasks.text import Text
+    from postil.tasks.timeline import Timeline
     from postil.types import (
         Abstention,
         Annotation,
@@ -43,8 +51,16 @@ _HOMES = {
     "postil.engines.scripted": ("ScriptedEngine",),
     "postil.errors": ("PostilError",),
     "postil.project": ("Project", "annotate", "annotate_async"),
+    "postil.tasks.attributes": ("Attributes",),
     "postil.tasks.classification": ("Classification",),
+    "postil.tasks.multilabel": ("MultiLabel",),
+    "postil.tasks.preference": ("Preference",),
     "postil.tasks.rating": ("Rating",),
+    "postil.tasks.relations": ("Relations",),
+    "postil.tasks.roles": ("Roles",),
+    "postil.tasks.spans": ("Spans",),
+    "postil.tasks.text": ("Text",),
+    "postil.tasks.timeline": ("Timeline",),
     "postil.types": (
         *("Abstention", "Annotation", "Assessment", "Budget", "Capabilities", "Completion", "Confidence"),
         *("Estimate", "Failure", "Record", "Request"),
@@ -56,6 +72,7 @@ __all__ = [
     "Abstention",
     "Annotation",
     "Assessment",
+    "Attributes",
     "Budget",
     "Capabilities",
     "Classification",
@@ -64,13 +81,20 @@ __all__ = [
     "Estimate",
     "Failure",
     "LocalEngine",
+    "MultiLabel",
     "OpenAIEngine",
     "PostilError",
+    "Preference",
     "Project",
     "Rating",
     "Record",
+    "Relations",
     "Request",
+    "Roles",
     "ScriptedEngine",
+    "Spans",
+    "Text",
+    "Timeline",
     "__version__",
     "annotate",
     "annotate_async",

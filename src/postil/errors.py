@@ -11,11 +11,12 @@ PostilError
 ├── StoreError                  the journal cannot be read or written (exit 3)
 ├── AnswerError                 a reply that holds no answer: becomes a Failure of the record
 │   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous, NotFound, Inconsistent
+│   └── InputTruncated          not of the reply but of the prompt that the server read
 └── EngineError                 no reply
     ├── RecordRejected          this request can never work: becomes a Failure of the record
-    │   └── ContextExceeded, EmptyRecord, MissingField
+    │   └── ContextExceeded, CostCapReached, EmptyRecord, MissingField
     ├── Transient               worth another attempt
-    │   ├── RateLimited, ServerFault (BrokenReply), ConnectionLost, AttemptTimedOut
+    │   ├── RateLimited, ServerFault (Overloaded, BrokenReply), ConnectionLost, AttemptTimedOut
     └── RunFatal                no request can work: the run stops, records stay pending (exit 3)
         ├── AuthenticationFailed, UnknownModel, QuotaExhausted, ServerUnreachable, SettingsRejected
 """
@@ -30,6 +31,7 @@ __all__ = [
     "BrokenReply",
     "ConnectionLost",
     "ContextExceeded",
+    "CostCapReached",
     "DataError",
     "EmptyRecord",
     "EngineError",
@@ -38,6 +40,7 @@ __all__ = [
     "GoldError",
     "Inconsistent",
     "InputError",
+    "InputTruncated",
     "MissingExtraError",
     "MissingField",
     "NotFound",
@@ -171,6 +174,12 @@ class Inconsistent(AnswerError):
     failure_class = "inconsistent"
 
 
+class InputTruncated(AnswerError):
+    """The server read less than it was sent: the reply is about a part of the record only (reliability A11)."""
+
+    failure_class = "input_truncated"
+
+
 class EngineError(PostilError):
     """An engine returned no completion."""
 
@@ -188,6 +197,12 @@ class ContextExceeded(RecordRejected):
     """The prompt is longer than the model can read; it is never cut in silence (reliability A11)."""
 
     failure_class = "context_exceeded"
+
+
+class CostCapReached(RecordRejected):
+    """To ask on would take more than one record may; that request is not sent (reliability J5)."""
+
+    failure_class = "cost_cap"
 
 
 class EmptyRecord(RecordRejected):
@@ -221,6 +236,10 @@ class RateLimited(Transient):
 
 class ServerFault(Transient):
     """The server failed, or sent something that is no reply."""
+
+
+class Overloaded(ServerFault):
+    """The server has more to do than it can: the same request may work later, and fewer at once will."""
 
 
 class BrokenReply(ServerFault):

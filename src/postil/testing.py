@@ -363,7 +363,8 @@ def _check_choosing(task: Task, answers: Sequence[Answer], form: AnswerForm, rec
         completion = dataclasses.replace(_completion(written), choice_probabilities=odds)
         for prior in (None, even):
             reading = task.read(completion, form, record, prior)
-            _same(f"the answer to {written!r} at {odds} with the prior {prior}", reading.answer, answer)
+            got = None if reading.answer is None else task.value(reading.answer)
+            _same(f"the answer to {written!r} at {odds} with the prior {prior}", got, task.value(answer))
             confidence = reading.confidence
             _require(confidence is None or 0 < confidence.value <= 1, f"confidence: got {confidence!r}")
             total = 1.0 if reading.probabilities is None else math.fsum(reading.probabilities.values())
@@ -411,7 +412,7 @@ def _check_order(task: Task, answers: Sequence[Answer], record: Record) -> None:
 
 def _check_parts(task: CompoundTask, answers: Sequence[Answer], record: Record) -> None:
     """Answer the parts as a demonstration of the whole would: together they must give the whole back."""
-    _require(len(task.parts) > 1, f"a compound task has several parts, got {len(task.parts)}")
+    _require(bool(task.parts), "a compound task has parts, got none")
     for scores, answer in itertools.product(get_args(Scores), answers):
         given: list[Answer] = []
         readings: list[Reading] = []

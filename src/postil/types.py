@@ -150,9 +150,25 @@ class Request:
     """JSON schema of the reply, for engines that take one."""
     token_probabilities: bool = False
     """Whether the probability of each token of the reply is wanted, from engines that give it."""
+    replicate: int = 0
+    """Which asking of the same question it is: each number has a reply of its own (reliability C3)."""
 
 
-FinishReason = Literal["stop", "length", "filter", "refusal"]
+FinishReason = Literal["stop", "length", "filter", "refusal", "input_cut"]
+"""How a reply ended; `input_cut`: whatever it says, the server had cut the prompt (reliability A11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One of a server's limits, as it told of it with a reply (reliability R11)."""
+
+    of: Literal["requests", "tokens", "input_tokens", "output_tokens"]
+    limit: float
+    """How many there may be in a period, whose length servers do not say."""
+    remaining: float
+    """How many were left when the request arrived."""
+    reset: float | None = None
+    """Seconds from then until all are there again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +185,8 @@ class Completion:
     """Probability that the unconstrained model put on the choices together, where known."""
     tokens: tuple[tuple[str, float], ...] | None = None
     """The tokens that make up `text`, in order, each with its probability; `None` where it was not wanted or known."""
+    rate_limits: tuple[RateLimit, ...] = field(default=(), compare=False, repr=False)
+    """What the server said of its limits along with the reply: for the runner's pace, and not journalled."""
 
 
 Scores = Literal["none", "first_token", "sequence"]
@@ -222,6 +240,26 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a server counts requests for. Known in this process only: never written down, and no key is in it."""
+
+    server: str
+    """The same for all engines with one address and one key: they share back-off, pace and circuit breaker."""
+    model: str
+    """Most servers keep a count for each model."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """What engines have besides whose requests leave for a server, which may limit them or be down."""
+
+    @property
+    def account(self) -> Account:
+        """Whom the server counts requests for."""
+        ...
+
+
 class DemonstrationSelector(Protocol):
     """Chooses the solved records that a prompt shows."""
 
@@ -232,6 +270,19 @@ class DemonstrationSelector(Protocol):
 
     def select(self, record: Record) -> Sequence[Demonstration]:
         """Return demonstrations for a record, the most useful last; never the record or its near-duplicate."""
+        ...
+
+
+class CandidateSelector(Protocol):
+    """Chooses the labels that a prompt offers for a record, out of a label set that is too large for one."""
+
+    @property
+    def identity(self) -> Mapping[str, JSON]:
+        """All that can change its choice, as JSON: part of an annotator's id."""
+        ...
+
+    def select(self, record: Record) -> Sequence[str]:
+        """Return the candidates for a record, the likeliest first."""
         ...
 
 

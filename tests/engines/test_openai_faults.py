@@ -19,6 +19,7 @@ from postil.errors import (
     ConnectionLost,
     ContextExceeded,
     EngineError,
+    Overloaded,
     PostilError,
     QuotaExhausted,
     RateLimited,
@@ -177,9 +178,12 @@ STATUSES: list[tuple[int, Any, type[EngineError]]] = [
     (409, "", ServerFault),
     (500, openai("The server had an error"), ServerFault),
     (502, "<html>Bad Gateway</html>", ServerFault),
-    (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, ServerFault),
+    (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, Overloaded),
     (504, "", ServerFault),
-    (529, openai("Overloaded"), ServerFault),
+    (529, openai("Overloaded"), Overloaded),
+    (429, {"error": "Model is overloaded", "error_type": "overloaded"}, Overloaded),
+    (429, openai("Number of concurrent connections has exceeded your rate limit"), Overloaded),
+    (429, openai("Rate limit reached for requests per min. Please try again in 6ms."), RateLimited),
     (599, "", ServerFault),
     (200, {"error": {"message": "Provider returned error", "code": 502}}, ServerFault),
     (200, {"error": {"message": "Rate limited", "code": "429"}}, RateLimited),
@@ -342,7 +346,7 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(fake_ser
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(429, RateLimited), (503, ServerFault), (529, ServerFault), (408, ServerFault)]
+    ("status", "kind"), [(429, RateLimited), (503, Overloaded), (529, Overloaded), (408, ServerFault)]
 )
 @pytest.mark.parametrize(
     ("headers", "seconds"),

@@ -92,4 +92,3 @@ def test_the_keys_of_all_kinds_are_listed_for_documents() -> None:
     fields = TaskSettings.model_fields
     assert {"kind", "name", "instruction", "labels", "low", "high", "ordered"} <= fields.keys()
     assert [name for name, field in fields.items() if field.is_required()] == ["kind", "name", "instruction"]
-    assert fields["show"].default == "{text}"

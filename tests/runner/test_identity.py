@@ -35,6 +35,7 @@ REQUEST = Request(
 )
 CHANGES: Mapping[str, list[Any]] = {
     "token_probabilities": [True],
+    "replicate": [1, 2],
     "messages": [
         (),
         REQUEST.messages[1:],

@@ -1,6 +1,5 @@
 """Waits between attempts: no shorter than the server asks, shared by all, never endless."""
 
-import asyncio
 import random
 import time
 from pathlib import Path
@@ -8,22 +7,26 @@ from pathlib import Path
 import pytest
 
 from postil.engines.scripted import Reply, ScriptedEngine
-from postil.errors import ConnectionLost, RateLimited, ServerFault
+from postil.errors import (
+    AttemptTimedOut,
+    AuthenticationFailed,
+    BrokenReply,
+    ConnectionLost,
+    ContextExceeded,
+    EngineError,
+    Overloaded,
+    RateLimited,
+    ServerFault,
+    ServerUnreachable,
+)
 from postil.runner import Policy
-from postil.runner.halt import Halt, Stop
 from postil.runner.retries import LONGEST_WAIT, Retries
 from postil.types import Completion, Request
 from tests.runner import scene
 
 
-def retries(**options: float) -> Retries:
-    halt = Halt(None)
-    halt.start()
-    return Retries(halt, random.Random(0), 5, **options)
-
-
-async def test_waits_grow_and_stay_below_their_bounds() -> None:
-    some = retries(first_wait=0.5)
+def test_waits_grow_and_stay_below_their_bounds() -> None:
+    some = Retries(random.Random(0), first_wait=0.5)
     for attempt in range(1, 12):
         waits = [some.wait_after(ServerFault("no"), attempt) for _ in range(300)]
         bound = min(LONGEST_WAIT, 0.5 * 2 ** (attempt - 1))
@@ -33,38 +36,31 @@ async def test_waits_grow_and_stay_below_their_bounds() -> None:
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(5.0, 5.0), (0.0, 0.0), (-3.0, 0.0), (86_400.0, LONGEST_WAIT)])
-async def test_a_server_is_obeyed_within_bounds(asked: float, waited: float) -> None:
-    some = retries(first_wait=0.0)
+def test_a_server_is_obeyed_within_bounds(asked: float, waited: float) -> None:
+    some = Retries(random.Random(0), first_wait=0.0)
     assert some.wait_after(RateLimited("no", retry_after=asked), 1) == waited
     assert some.wait_after(ServerFault("no", retry_after=asked), 1) == waited
 
 
-async def test_all_wait_when_one_is_told_to_send_less_and_then_start_apart() -> None:
-    some = retries(first_wait=0.0)
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    told = asyncio.create_task(some.after(RateLimited("no", retry_after=0.03), 1))
-    await asyncio.sleep(0)
-    starts: list[float] = []
-
-    async def other() -> None:
-        await some.ready()
-        starts.append(loop.time() - begun)
-
-    await asyncio.gather(told, *(other() for _ in range(8)))
-    assert min(starts) >= 0.03
-    assert len(set(starts)) > 4
+def test_what_may_pass_is_tried_again_up_to_the_last_attempt() -> None:
+    some = Retries(random.Random(0), attempts=3)
+    for error in (RateLimited("no"), ServerFault("no"), Overloaded("no"), ConnectionLost("no"), AttemptTimedOut("no")):
+        assert [some.again(error, attempt, has_answered=False) for attempt in (1, 2, 3)] == [True, True, False]
+    for error in (AuthenticationFailed("no"), ContextExceeded("no")):
+        assert not some.again(error, 1, has_answered=True)
 
 
-async def test_a_connection_that_breaks_makes_nobody_else_wait() -> None:
-    some = retries(first_wait=30.0)
-    waiting = asyncio.create_task(some.after(ConnectionLost("no"), 5))
-    await asyncio.sleep(0)
-    await asyncio.wait_for(some.ready(), timeout=1)
-    some.halt.stop("interrupted")
-    await asyncio.wait_for(waiting, timeout=1)
-    with pytest.raises(Stop):
-        await some.ready()
+def test_a_server_that_has_answered_may_come_back() -> None:
+    some = Retries(random.Random(0), attempts=3)
+    gone = ServerUnreachable("nothing answers")
+    assert not some.again(gone, 1, has_answered=False), "a wrong address"
+    assert [some.again(gone, attempt, has_answered=True) for attempt in (1, 2, 3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [ConnectionLost("no"), AttemptTimedOut("no"), BrokenReply("no")])
+def test_what_may_have_been_paid_for_is_not_sent_again_if_it_is_to_be_held(error: EngineError) -> None:
+    assert not Retries(random.Random(0), lost="hold").again(error, 1, has_answered=True)
+    assert Retries(random.Random(0), lost="hold").again(ServerFault("no"), 1, has_answered=True)
 
 
 async def test_no_request_leaves_in_the_time_that_the_server_asked_for(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from postil.errors import (
 )
 from postil.runner import Policy, Price, Progress
 from postil.runner.asking import Asker, Question
+from postil.runner.gate import Gate
 from postil.runner.halt import Halt
 from postil.runner.money import Ledger
 from postil.runner.retries import Retries
@@ -250,8 +251,9 @@ async def test_one_who_waits_may_be_called_off_without_harm_to_the_others(journa
         engine,
         annotator=double.id,
         ledger=Ledger(Budget(), None),
-        retries=Retries(halt, random.Random(0)),
+        retries=Retries(random.Random(0)),
         halt=halt,
+        gate=Gate(engine, halt, random.Random(0), Policy()),
     )
     asker.begin(1, 1)
     request = double.request(scene.record(1))

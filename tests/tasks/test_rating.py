@@ -151,7 +151,7 @@ def test_numbers_on_the_scale_are_accepted(value: JSON, accepted: float) -> None
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "x", "nan", "inf", math.nan, math.inf, True, 0, 5.01, "1_0", "1e0", 10**400, "9" * 5000, [4], b"4"],
+    [None, "", "x", "nan", "inf", math.nan, math.inf, True, 0, 5.01, "1_0", "1e0", 10**400, "9" * 5000, [[4]], b"4"],
 )
 def test_anything_else_is_refused(value: JSON) -> None:
     with pytest.raises(DataError, match="expected a number from 1 to 5"):

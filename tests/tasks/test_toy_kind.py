@@ -37,6 +37,7 @@ class QuotedYesNo:
 
     kind: ClassVar[str] = "quoted_yes_no"
     answer_keys: ClassVar[tuple[str, ...]] = ("answer", "quote")
+    other_keys: ClassVar[tuple[str, ...]] = ()
 
     name: str
     instruction: str

@@ -64,6 +64,26 @@ _WORDINGS: Mapping[str, Wording] = {
     "spearman": Wording("Spearman’s ρ", "rank correlation with gold"),
     "pearson": Wording("Pearson’s r", "linear correlation with gold"),
     "kendall_tau": Wording("Kendall’s τ", "order kept between pairs"),
+    "exact_match": Wording("Wholly right", "share of records whose whole answer is gold’s", as_percent=True),
+    "exact_match_lower_bound": Wording(
+        "Wholly right, at least", "if every missing answer were wrong", as_percent=True, plotted=False
+    ),
+    "exact_match_upper_bound": Wording(
+        "Wholly right, at most", "if every missing answer were right", as_percent=True, plotted=False
+    ),
+    "empty_baseline": Wording(
+        "Always nothing",
+        "share of records with nothing to find: wholly right without reading any text",
+        as_percent=True,
+        plotted=False,
+    ),
+    "aligned": Wording(
+        "Spans placed",
+        "share of the spans quoted that stand in their text, at one place",
+        as_percent=True,
+        plotted=False,
+    ),
+    "pair_accuracy": Wording("Right relation of the pair", "one of the labels, or none", as_percent=True),
     "hierarchical_f1": Wording("Hierarchical F1", "F1 over labels and their ancestors"),
     "auroc": Wording("AUROC of confidence", "how well confidence tells right from wrong; 0.5 is chance", plotted=False),
     "ece": Wording("Calibration error", "mean gap between confidence and how often right; 0 is best", plotted=False),
@@ -84,7 +104,23 @@ _ALIASES = {
     "root_mean_squared_error": "rmse",
     "mcc": "matthews",
 }
-_HEADLINE = ("accuracy", "mae", "mean_absolute_error", "macro_f1")
+_HEADLINE = (
+    *("accuracy", "mae", "mean_absolute_error", "strict_f1", "arguments_f1", "temporal_f1", "fields_f1", "token_f1"),
+    *("micro_f1", "macro_f1"),
+)
+_WAYS: Mapping[str, str] = {
+    "strict": "equal boundaries and labels",
+    "exact": "equal boundaries, whatever the label",
+    "partial": "equal boundaries, an overlap for half",
+    "type": "an overlap, and equal labels",
+    "boundaries": "equal boundaries, whatever the labels of the spans",
+}
+_FIGURES: Mapping[str, tuple[str, str]] = {
+    "precision": ("precision", "share of the parts given that match gold"),
+    "recall": ("recall", "share of gold’s parts that were given"),
+    "f1": ("F1", "precision and recall in one"),
+    "f1_all": ("F1, missing counted as nothing found", "over all gold records"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +170,8 @@ class Confusion:
 def headline_metric(assessment: Assessment) -> str | None:
     """Return the metric that stands for the whole; `None` where nothing was measured."""
     known = [name for name in _HEADLINE if name in assessment.metrics]
-    return known[0] if known else next(iter(assessment.metrics), None)
+    # How many spans could be placed says nothing of whether they are right.
+    return known[0] if known else next((name for name in assessment.metrics if name != "aligned"), None)
 
 
 def metric_title(name: str) -> str:
@@ -177,10 +214,10 @@ def label_rows(assessment: Assessment, *, limit: int) -> list[LabelRow]:
     """Return the figures of each label; with more labels than `limit` those with the lowest F1."""
     gold = dict(zip(assessment.labels, map(sum, assessment.confusion), strict=False))
     labels = [label for label in assessment.labels if label in assessment.per_label]
-    labels += [label for label in assessment.per_label if label not in gold]
+    labels += [label for label in assessment.per_label if label not in labels]
     if len(labels) > limit:
         labels = sorted(labels, key=lambda label: _f1(assessment.per_label[label]))[:limit]
-    return [_label_row(label, gold.get(label, 0), assessment.per_label[label]) for label in labels]
+    return [_label_row(label, gold.get(label), assessment.per_label[label]) for label in labels]
 
 
 def confusions(assessment: Assessment, *, limit: int) -> list[Confusion]:
@@ -210,7 +247,10 @@ def method_rows(assessments: Sequence[Assessment], names: Sequence[str]) -> list
     return rows
 
 
-def _label_row(label: str, gold: int, figures: Mapping[str, Estimate]) -> LabelRow:
+def _label_row(label: str, gold: int | None, figures: Mapping[str, Estimate]) -> LabelRow:
+    if gold is None:
+        # Without a confusion the recall says how often gold has the label.
+        gold = figures["recall"].n if "recall" in figures else 0
     cells = [cell(name, figures[name]) if name in figures else None for name in ("precision", "recall", "f1")]
     return LabelRow(shown(label, limit=80), count(gold), *cells)
 
@@ -224,5 +264,11 @@ def _drawable(estimate: Estimate) -> bool:
 
 
 def _wording(name: str) -> Wording:
-    known = _WORDINGS.get(_ALIASES.get(name, name))
-    return known or Wording(one_line(name.replace("_", " ")).capitalize(), "", plotted=False)
+    if known := _WORDINGS.get(_ALIASES.get(name, name)):
+        return known
+    for suffix, (figure, meaning) in _FIGURES.items():
+        if name.endswith(f"_{suffix}"):
+            way = name.removesuffix(f"_{suffix}")
+            words = f"{meaning}: {_WAYS[way]}" if way in _WAYS else meaning
+            return Wording(f"{one_line(way.replace('_', ' ')).capitalize()} {figure}", words, plotted=suffix == "f1")
+    return Wording(one_line(name.replace("_", " ")).capitalize(), "", plotted=False)

@@ -6,12 +6,16 @@ Escaping is left to the template and to the chart renderer; here is what neither
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
+from postil.assess.marks import Mark
 from postil.types import Estimate
 
 __all__ = [
+    "Piece",
     "Shown",
     "count",
     "dollars",
@@ -20,6 +24,7 @@ __all__ = [
     "number",
     "one_line",
     "percent",
+    "pieces",
     "shown",
     "unique",
     "width",
@@ -27,6 +32,8 @@ __all__ = [
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Control characters, what reorders the text around it, half characters and what no document may hold."""
+COLOURS: Final = 4
+"""How many colours marks have; more labels than these share them, and their names stand beside the text."""
 _HAN = re.compile("[\u3400-\u9fff]")
 _KANA = re.compile("[\u3040-\u30ff]")
 
@@ -48,6 +55,46 @@ def shown(text: str, *, limit: int = 600) -> Shown:
     note = f"clipped, {count(len(text))} characters in all" if len(text) > limit else ""
     chinese = _HAN.search(clipped) and not _KANA.search(clipped)
     return Shown(clipped + ("…" if note else ""), "zh" if chinese else "", note)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some characters that are marked alike."""
+
+    text: str
+    given: str
+    """The labels that the annotator gave them, separated by commas; empty without one."""
+    gold: str
+    colour: int
+    """Which of a few colours the first label has."""
+
+
+def pieces(text: str, given: Sequence[Mark], gold: Sequence[Mark], *, limit: int = 600) -> list[Piece]:
+    """Return a text cut at the ends of marks, in its own order: put together, the pieces read as `shown` does.
+
+    Marks only surround characters and nothing is put between them, so text that runs from right to left keeps the
+    order that its source has (reliability A10).
+    """
+    clipped = text[:limit]
+    edges = {
+        0,
+        len(clipped),
+        *(min(max(edge, 0), len(clipped)) for one in (*given, *gold) for edge in (one.start, one.end)),
+    }
+    names = list(dict.fromkeys(mark.label for mark in sorted(given, key=lambda mark: mark.start)))
+    cut: list[Piece] = []
+    for start, end in pairwise(sorted(edges)):
+        said, true = (
+            list(dict.fromkeys(one.label for one in marks if one.start <= start and end <= one.end))
+            for marks in (given, gold)
+        )
+        colour = names.index(said[0]) % COLOURS if said else 0
+        cut.append(Piece(_visible(clipped[start:end]), _named(said), _named(true), colour))
+    return cut
+
+
+def _named(labels: Sequence[str]) -> str:
+    return ", ".join(one_line(label) or "marked" for label in labels)
 
 
 def one_line(text: str, *, limit: int = 60) -> str:

@@ -1,6 +1,6 @@
 """How good one annotator's annotations are, measured against gold (survey 2.30)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,16 +9,25 @@ from postil.assess.calibration import calibration
 from postil.assess.classification import bounds, hierarchy, label_metrics, per_label
 from postil.assess.confusion import Confusion
 from postil.assess.intervals import Measured, Resampling, share
+from postil.assess.label_sets import top_k
 from postil.assess.matching import Matched
-from postil.assess.ratings import nearest, order_metrics, rating_metrics
-from postil.tasks import Task
+from postil.assess.preferences import preference_metrics
+from postil.assess.ratings import nearest, order_metrics, rater_metrics, rating_metrics
+from postil.assess.structures import aligned, structured
+from postil.assess.texts import quote_metrics
+from postil.tasks import VALUE_SCALES, Task
+from postil.tasks.preference import Preference
 from postil.tasks.reading import clip
+from postil.tasks.text import Text
 from postil.types import Answer, Assessment, Outcome
 
 __all__ = ["assess"]
 
 _FEW = 30
 _NAMED = 5
+_TOP = (3, 5)
+_MOST_LABELS = 300
+"""Of a larger label set the confusion has the labels that occur: 10,000 of them would make 100 million fields."""
 
 
 def assess(
@@ -52,7 +61,53 @@ def assess(
     empty = Assessment(
         task.name, task.kind, annotator, records, len(gold), coverage, notes=_about_records(matched, len(gold))
     )
-    return _measured(task, matched, empty, resampling) if matched.records else empty
+    made = empty
+    if matched.records and task.scale not in VALUE_SCALES:
+        made = _of_structures(task, matched, gold, empty, resampling)
+    elif matched.records:
+        made = _measured(task, matched, empty, resampling)
+    own = _of_kind(task, matched, outcomes, gold, resampling)
+    return replace(made, metrics={**made.metrics, **own.estimates}, notes=(*made.notes, *own.notes))
+
+
+def _of_kind(
+    task: Task,
+    matched: Matched,
+    outcomes: Mapping[str, Outcome],
+    gold: Mapping[str, Answer],
+    resampling: Resampling,
+) -> Measured:
+    """Return the figures that only one kind has; those of both orders, of quotes and of places need no gold."""
+    if isinstance(task, Preference):
+        return preference_metrics(outcomes, gold, resampling=resampling)
+    if isinstance(task, Text) and task.grounded:
+        return quote_metrics((outcomes[record] for record in sorted(outcomes)), resampling=resampling)
+    if task.scale in ("spans", "relations"):
+        return aligned((outcomes[record] for record in sorted(outcomes)), resampling=resampling)
+    if task.scale == "interval":
+        _, given = _numbers(matched)
+        return rater_metrics([gold[record] for record in matched.records], given, resampling=resampling)
+    return Measured()
+
+
+def _of_structures(
+    task: Task, matched: Matched, gold: Mapping[str, Answer], empty: Assessment, resampling: Resampling
+) -> Assessment:
+    """Fill in what can be measured of answers that have parts."""
+    annotations = [matched.annotations[one] for one in matched.records]
+    made = structured(
+        task, gold, {one: matched.annotations[one].answer for one in matched.records}, resampling=resampling
+    )
+    sure = calibration(annotations, right=made.right, gold=None, resampling=resampling)
+    measured = made.measured + sure.measured
+    return replace(
+        empty,
+        metrics=measured.estimates,
+        per_label=made.per_label,
+        labels=task.labels,
+        reliability=sure.reliability,
+        notes=(*empty.notes, *measured.notes),
+    )
 
 
 def _measured(task: Task, matched: Matched, empty: Assessment, resampling: Resampling) -> Assessment:
@@ -63,6 +118,7 @@ def _measured(task: Task, matched: Matched, empty: Assessment, resampling: Resam
         right = nearest(*_numbers(matched), points=_points(task))
     else:
         figures = _of_labels(task, confusion, empty.gold, resampling)
+        figures += _of_probabilities(task, matched, resampling.level)
         right = np.array([matched.given[one] == matched.gold[one] for one in matched.records])
     sure = calibration(
         [matched.annotations[one] for one in matched.records],
@@ -90,7 +146,7 @@ def _of_labels(task: Task, confusion: Confusion, gold: int, resampling: Resampli
     if task.scale == "hierarchical":
         separator = getattr(task, "separator", None) or "/"
         measured += hierarchy(confusion, separator=separator, resampling=resampling)
-    return measured + Measured(notes=_without_gold(confusion))
+    return measured + Measured(notes=_without_gold(task, confusion))
 
 
 def _of_ratings(task: Task, matched: Matched, confusion: Confusion | None, resampling: Resampling) -> Measured:
@@ -104,7 +160,11 @@ def _confusion(task: Task, matched: Matched) -> Confusion | None:
     gold, given = matched.gold_values(matched.records), matched.values(matched.records)
     if not {*gold, *given} <= name.keys():
         return None
-    return Confusion.of(task.labels, gold=[name[value] for value in gold], given=[name[value] for value in given])
+    labels: Sequence[str] = task.labels
+    if len(labels) > _MOST_LABELS:
+        occur = {*gold, *given}
+        labels = [label for label in labels if label in occur]
+    return Confusion.of(labels, gold=[name[value] for value in gold], given=[name[value] for value in given])
 
 
 def _names(task: Task) -> dict[str | float, str]:
@@ -135,10 +195,20 @@ def _about_records(matched: Matched, gold: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _without_gold(confusion: Confusion) -> tuple[str, ...]:
-    absent = [confusion.labels[at] for at in np.flatnonzero(confusion.counts.sum(axis=1) == 0)]
+def _of_probabilities(task: Task, matched: Matched, level: float) -> Measured:
+    """Return top-k accuracy, where every annotation has probabilities and the labels are many more than `k`."""
+    probabilities = [matched.annotations[one].probabilities or {} for one in matched.records]
+    if not all(probabilities):
+        return Measured()
+    gold = [str(value) for value in matched.gold_values(matched.records)]
+    return top_k(gold, probabilities, ks=[k for k in _TOP if 2 * k <= len(task.labels)], level=level)
+
+
+def _without_gold(task: Task, confusion: Confusion) -> tuple[str, ...]:
+    there = {confusion.labels[at] for at in np.flatnonzero(confusion.counts.sum(axis=1))}
+    absent = [label for label in task.labels if label not in there]
     if not absent:
         return ()
     named = ", ".join(f"{clip(label, 40)!r}" for label in absent[:_NAMED]) + (", …" if len(absent) > _NAMED else "")
-    where = f"{len(absent):,} of {len(confusion.labels):,} labels occur in no annotated gold record"
+    where = f"{len(absent):,} of {len(task.labels):,} labels occur in no annotated gold record"
     return (f"{where}, recall is undefined for them: {named}",)

@@ -3,7 +3,10 @@
 All are made from the confusion, and all leave out records without an annotation: `assessment` says what those could do.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+import numpy.typing as npt
 
 from postil.assess.agreement import kappa_of
 from postil.assess.confusion import Confusion
@@ -12,6 +15,9 @@ from postil.tasks.reading import clip
 from postil.types import Estimate
 
 __all__ = ["bounds", "hierarchy", "label_metrics", "per_label"]
+
+_MOST_LABELS = 100
+"""With more labels only the fields of the confusion that hold a record are resampled: the others would take minutes."""
 
 
 def label_metrics(confusion: Confusion, *, resampling: Resampling) -> Measured:
@@ -28,7 +34,12 @@ def label_metrics(confusion: Confusion, *, resampling: Resampling) -> Measured:
         "agreement with gold beyond chance (Cohen 1960)",
         "only one label occurs, so agreement by chance is certain",
     )
-    drawn = bootstrap([*metrics, beyond_chance], seen.counts.ravel(), resampling=resampling, smoothing=seen.smoothing())
+    if len(seen.labels) > _MOST_LABELS:
+        drawn = _of_many_labels(seen, [*metrics, beyond_chance], resampling)
+    else:
+        drawn = bootstrap(
+            [*metrics, beyond_chance], seen.counts.ravel(), resampling=resampling, smoothing=seen.smoothing()
+        )
     if len(seen.labels) == 1:
         drawn = _of_one_label(metrics, seen, drawn, level)
     accuracy = share(right, n, level=level, how="share of annotated gold records answered with their gold label")
@@ -91,25 +102,98 @@ def hierarchy(confusion: Confusion, *, separator: str, resampling: Resampling) -
     as a label of its own: "animal/dog" answered as "animal/cat" is half right.
     """
     seen = confusion.seen()
+    cells = _Cells.of(seen) if len(seen.labels) > _MOST_LABELS else _Cells.all(seen)
     paths = [label.split(separator) for label in seen.labels]
     depths = np.array([len(path) for path in paths])
-    shared = np.array([[_shared(one, other) for other in paths] for one in paths])
+    shared = np.array([_shared(paths[one], paths[other]) for one, other in zip(cells.gold, cells.given, strict=True)])
     estimates: dict[str, Estimate] = {}
     for level in range(1, int(depths.max()) + 1):
-        deep = (depths >= level)[:, None] & (seen.counts > 0)
-        if n := int(seen.counts[deep].sum()):
-            right = int(seen.counts[deep & (shared >= level)].sum())
+        deep = depths[cells.gold] >= level
+        if n := int(cells.counts[deep].sum()):
+            right = int(cells.counts[deep & (shared >= level)].sum())
             how = f"share of gold records answered rightly down to level {level} of their path"
             estimates[f"accuracy_level_{level}"] = share(right, n, level=resampling.level, how=how)
-    both = (depths[:, None] + depths).ravel()
+    both = depths[cells.gold] + depths[cells.given]
 
     def hierarchical_f1(weights: Array) -> Array:
-        return 2 * (weights @ shared.ravel()) / (weights @ both)
+        return 2 * (weights @ shared) / (weights @ both)
 
     metric = Metric("hierarchical_f1", hierarchical_f1, "F1 over all steps of the paths (Kiritchenko et al. 2006)", "")
-    return Measured(estimates) + bootstrap(
-        [metric], seen.counts.ravel(), resampling=resampling, smoothing=seen.smoothing()
-    )
+    return Measured(estimates) + bootstrap([metric], cells.counts, resampling=resampling, smoothing=cells.smoothing)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """Fields of a confusion as a list, with the record that smooths them."""
+
+    gold: npt.NDArray[np.int64]
+    given: npt.NDArray[np.int64]
+    counts: Array
+    smoothing: Array
+
+    @classmethod
+    def all(cls, seen: Confusion) -> "_Cells":
+        """List every field."""
+        gold, given = np.indices(seen.counts.shape)
+        return cls(gold.ravel(), given.ravel(), seen.counts.ravel().astype(np.float64), seen.smoothing())
+
+    @classmethod
+    def of(cls, seen: Confusion) -> "_Cells":
+        """List the fields that hold a record: of many labels most fields hold none, and would cost the most.
+
+        Smoothing puts half a record on the diagonal, and the wrong half where each label is answered by the next.
+        """
+        gold, given = np.nonzero(seen.counts)
+        each = np.arange(len(seen.labels))
+        return cls(
+            np.concatenate([gold, each, each]),
+            np.concatenate([given, each, np.roll(each, -1)]),
+            np.concatenate([seen.counts[gold, given].astype(np.float64), np.zeros(2 * len(each))]),
+            np.concatenate([np.zeros(len(gold)), np.full(2 * len(each), 0.5 / len(each))]),
+        )
+
+
+def _of_many_labels(seen: Confusion, metrics: list[Metric], resampling: Resampling) -> Measured:
+    """Return the F1 means and kappa from the fields of the confusion that hold a record."""
+    cells, size = _Cells.of(seen), len(seen.labels)
+    right = cells.gold == cells.given
+
+    def sums(weights: Array) -> tuple[Array, Array, Array]:
+        """Return for each label its records in gold, those that are right, and those answered by it."""
+        return (
+            _by_label(weights, cells.gold, size),
+            _by_label(weights * right, cells.gold, size),
+            _by_label(weights, cells.given, size),
+        )
+
+    def f1(weights: Array) -> tuple[Array, Array]:
+        gold, true, given = sums(weights)
+        return 2 * true / np.where(gold + given > 0, gold + given, np.nan), gold
+
+    def macro(weights: Array) -> Array:
+        return np.nanmean(f1(weights)[0], axis=1)
+
+    def weighted(weights: Array) -> Array:
+        means, gold = f1(weights)
+        return (np.nan_to_num(means) * gold).sum(axis=1) / gold.sum(axis=1)
+
+    def kappa(weights: Array) -> Array:
+        gold, true, given = sums(weights)
+        n = weights.sum(axis=1)
+        by_chance = (gold * given).sum(axis=1) / n**2
+        return 1 - (1 - true.sum(axis=1) / n) / (1 - by_chance)
+
+    made = [replace(metric, statistic=each) for metric, each in zip(metrics, (macro, weighted, kappa), strict=True)]
+    return bootstrap(made, cells.counts, resampling=resampling, smoothing=cells.smoothing)
+
+
+def _by_label(weights: Array, labels: npt.NDArray[np.int64], size: int) -> Array:
+    """Return the sums of the columns of each label: (replicates, labels)."""
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    totals = np.zeros((len(weights), size))
+    totals[:, found] = np.add.reduceat(weights[:, order], starts, axis=1)
+    return totals
 
 
 def _f1_means(seen: Confusion) -> list[Metric]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from postil.assess.intervals import Array, Metric, Resampling, bootstrap, special
 from postil.assess.matching import Matched
-from postil.tasks import Task
+from postil.assess.structures import difference
+from postil.tasks import VALUE_SCALES, Task
 from postil.types import Answer, Estimate, Outcome
 
 __all__ = ["compare"]
@@ -24,8 +25,9 @@ def compare(
 ) -> Estimate | None:
     """Return by how much the first annotator's accuracy exceeds the second's, on the gold records that both annotated.
 
-    For ratings it is the difference in mean absolute error, so less than 0 is better for the first. An interval that
-    contains 0 means that they cannot be told apart. `None` where no gold record has an annotation by both.
+    For ratings it is the difference in mean absolute error, so less than 0 is better for the first; for answers with
+    parts, in the main F1 of the kind. An interval that contains 0 means that they cannot be told apart. `None` where
+    no gold record has an annotation by both.
 
     Raises:
         GoldError: an answer in gold is outside the task.
@@ -37,6 +39,9 @@ def compare(
     if not both:
         return None
     on = f"on the {len(both):,} of {len(gold):,} gold records that both annotated"
+    if task.scale not in VALUE_SCALES:
+        answers = ([side.annotations[record].answer for record in both] for side in (one, two))
+        return difference(task, [gold[record] for record in both], *answers, on=on, resampling=resampling)
     if task.scale == "interval":
         return _by_distance(one.values(both), two.values(both), one.gold_values(both), on, resampling)
     truth = one.gold_values(both)

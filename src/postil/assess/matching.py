@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from postil.errors import DataError, GoldError, InputError
-from postil.tasks import Task
+from postil.tasks import VALUE_SCALES, Task
 from postil.tasks.reading import clip
 from postil.types import Abstention, Annotation, Answer, Failure, Outcome
 
@@ -62,6 +62,8 @@ def _without(outcome: Outcome | None) -> str:
 
 def _reader(task: Task) -> Callable[[Answer, str, type[InputError]], str | float]:
     """Return what takes the value out of an answer and raises an error where it is outside the task."""
+    if task.scale not in VALUE_SCALES:
+        return _structure_reader(task)
     labels, by_distance = frozenset(task.labels), task.scale == "interval"
     expected = "a finite number" if by_distance else f"one of the {len(labels)} labels of task {task.name!r}"
 
@@ -70,6 +72,20 @@ def _reader(task: Task) -> Callable[[Answer, str, type[InputError]], str | float
         if not (isinstance(value, (int, float)) and math.isfinite(value) if by_distance else value in labels):
             hint = "an answer must be accepted by the task before it is measured"
             raise error(f"{where}: expected {expected}, got {clip(repr(value))}", hint=hint)
+        return value
+
+    return inside
+
+
+def _structure_reader(task: Task) -> Callable[[Answer, str, type[InputError]], str | float]:
+    def inside(answer: Answer, where: str, error: type[InputError]) -> str | float:
+        try:
+            accepted = task.value(task.accept(answer))
+        except DataError as problem:
+            raise error(f"{where}: {problem.args[0]}", hint=problem.hint) from None
+        if (value := task.value(answer)) != accepted:
+            hint = "an answer must be accepted by the task before it is measured"
+            raise error(f"{where}: expected {clip(str(accepted))}, got {clip(str(value))}", hint=hint)
         return value
 
     return inside

@@ -1,17 +1,18 @@
 """Metrics of answers that lie on a line: ordered labels by rank, ratings by distance (survey 2.30)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from postil.assess.agreement import kappa_of
+from postil.assess.agreement import kappa_of, krippendorff_alpha
 from postil.assess.confusion import Confusion
 from postil.assess.intervals import Array, Measured, Metric, Resampling, bootstrap, share
+from postil.types import Answer, Estimate
 
-__all__ = ["Pairs", "nearest", "order_metrics", "rating_metrics", "spearman_of"]
+__all__ = ["Pairs", "nearest", "order_metrics", "rater_metrics", "rating_metrics", "spearman_of"]
 
 _CONSTANT = "gold or the answers are all the same"
 _SAME = 1e-9
@@ -66,6 +67,23 @@ def rating_metrics(
     one = share(within, n, level=level, how="share of ratings at most 1 from gold")
     drawn = _by_points(confusion, points, resampling) if confusion else _by_numbers(gold, given, resampling)
     return drawn + Measured({"exact_agreement": agreement, "within_one": one})
+
+
+def rater_metrics(gold: Sequence[Answer], given: Sequence[float], *, resampling: Resampling) -> Measured:
+    """Return how far the people behind gold agree, and how far they and the annotator do, as one rater more.
+
+    Both are Krippendorff's alpha by distance, on the records whose gold kept the `votes` of several people; the first
+    is what the second can be held against (survey 2.06). Nothing where no gold has votes.
+    """
+    rated = [(answer["votes"], mine) for answer, mine in zip(gold, given, strict=True) if "votes" in answer]
+    units = [[*votes.values()] if isinstance(votes, Mapping) else [*votes] for votes, _ in rated]
+    joined = [[*unit, mine] for unit, (_, mine) in zip(units, rated, strict=True)]
+    found: dict[str, Estimate] = {}
+    for name, each in (("raters_alpha", units), ("raters_alpha_with_annotator", joined)):
+        alpha = krippendorff_alpha(each, resampling=resampling, scale="interval") if each else None
+        if alpha is not None:
+            found[name] = alpha
+    return Measured(found)
 
 
 def nearest(gold: Sequence[float], given: Sequence[float], *, points: Sequence[float]) -> npt.NDArray[np.bool_]:

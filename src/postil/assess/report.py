@@ -15,7 +15,19 @@ from minijinja import Environment
 from postil.assess import _report_charts as charts
 from postil.assess import _report_tables as tables
 from postil.assess._report_charts import Caption, Series
-from postil.assess._report_text import count, dollars, duration, interval, number, one_line, percent, shown, unique
+from postil.assess._report_text import (
+    count,
+    dollars,
+    duration,
+    interval,
+    number,
+    one_line,
+    percent,
+    pieces,
+    shown,
+    unique,
+)
+from postil.assess.marks import Mark
 from postil.types import Assessment, Confidence, Estimate
 
 __all__ = ["Doubtful", "Expense", "OutcomeCounts", "Question", "Report", "headline", "render_report"]
@@ -77,6 +89,10 @@ class Doubtful:
     """Why it is doubtful."""
     confidence: float | None = None
     gold: str | None = None
+    marks: tuple[Mark, ...] = ()
+    """What the answer marks in the text."""
+    gold_marks: tuple[Mark, ...] = ()
+    """What gold marks in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +363,7 @@ def _doubtful(one: Doubtful) -> dict[str, Any]:
     return {
         "id": shown(one.id, limit=60),
         "text": shown(one.text, limit=400),
+        "pieces": pieces(one.text, one.marks, one.gold_marks, limit=400) if one.marks or one.gold_marks else [],
         "answer": shown(one.answer, limit=120),
         "gold": None if one.gold is None else shown(one.gold, limit=120),
         "wrong": one.gold is not None and one.gold != one.answer,

@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import replace
+from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +32,27 @@ AnnotatorName = Annotated[
     str | None, typer.Option("--annotator", help="Which annotator; the first of postil.toml without it.")
 ]
 HERE = Path()
+
+
+class Lost(StrEnum):
+    """What becomes of requests of earlier runs whose fate is not known."""
+
+    RESEND = "resend"
+    HOLD = "hold"
+    ASK = "ask"
+
+
+class OnInterrupt(StrEnum):
+    """What the first Ctrl-C does."""
+
+    DRAIN = "drain"
+    DROP = "drop"
+
+
+# As text: `--help` does not wait for the formats themselves; a test compares.
+_OURS = "jsonl, json, csv, tsv, parquet."
+_READ = "label-studio, prodigy, doccano, argilla, conll, brat, docbin, hugging-face, trl, openai, autolabel"
+_WRITTEN = "label-studio, prodigy, doccano, argilla, conll, brat, docbin, hugging-face, trl, openai"
 
 
 def main() -> None:
@@ -119,7 +141,7 @@ def demo(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR")],
     items: Annotated[Path | None, typer.Option(help="Records: jsonl, csv, tsv, json or parquet.")] = None,
-    kind: Annotated[str, typer.Option(help="classification or rating.")] = "classification",
+    kind: Annotated[str, typer.Option(help="What is asked for: classification, spans, rating, …")] = "classification",
     labels: Annotated[str | None, typer.Option(help="Labels, separated by commas; else those of the gold.")] = None,
     text: Annotated[str | None, typer.Option(help="The field that is shown.")] = None,
     gold: Annotated[str | None, typer.Option(help="The field, or the file, with human answers.")] = None,
@@ -130,14 +152,29 @@ def init(
     base_url: Annotated[str | None, typer.Option(help="For openai: where the server is.")] = None,
     model: Annotated[str | None, typer.Option(help="For openai: the model's name.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="The variable that holds the key; never the key.")] = None,
-    shots: Annotated[int | None, typer.Option(help="Demonstrations in a prompt.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Demonstrations in a prompt; 8 where there is gold.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="One more key of [task], as KEY=VALUE; repeatable.")] = None,
     json: Json = False,
 ) -> None:
     """Write a project: postil.toml and its journal. Asks when it is a terminal, never when it is not."""
-    from postil.cli.init import Wanted, make_project  # noqa: PLC0415
+    from postil.cli.first_task import Wanted  # noqa: PLC0415
+    from postil.cli.init import make_project  # noqa: PLC0415
 
     wanted = Wanted(
-        items, kind, labels, text, gold, instruction, id_field, scale, engine, base_url, model, api_key_env, shots
+        items,
+        kind,
+        labels,
+        text,
+        gold,
+        instruction,
+        id_field,
+        scale,
+        engine,
+        base_url,
+        model,
+        api_key_env,
+        shots,
+        tuple(option or ()),
     )
     make_project(folder, wanted, Terminal(as_json=json))
 
@@ -175,6 +212,16 @@ def annotate(
     annotator: AnnotatorName = None,
     limit: Annotated[int | None, typer.Option(min=0, help="At most this many records.")] = None,
     budget_usd: Annotated[float | None, typer.Option(min=0, help="Dollars, instead of [budget] usd.")] = None,
+    retry_failed: Annotated[
+        str | None,
+        typer.Option(metavar="CLASSES", help='Ask anew about records that failed: "all", or classes with commas.'),
+    ] = None,
+    lost: Annotated[
+        Lost | None, typer.Option(help="Requests of earlier runs whose fate is not known; else as in postil.toml.")
+    ] = None,
+    on_interrupt: Annotated[
+        OnInterrupt, typer.Option(help="Whether Ctrl-C lets requests in flight end, or drops them.")
+    ] = OnInterrupt.DRAIN,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -184,7 +231,8 @@ def annotate(
     from postil.cli.words import progress_line  # noqa: PLC0415
 
     terminal = Terminal(as_json=json)
-    with _open(project) as opened, stopped_by_signals(terminal) as on_start:
+    drops = on_interrupt is OnInterrupt.DROP
+    with _open(project) as opened, stopped_by_signals(terminal, drops=drops) as on_start:
         budget = opened.settings.budget.budget()
         if budget_usd is not None:
             budget = replace(budget, usd=budget_usd)
@@ -192,11 +240,20 @@ def annotate(
             annotator,
             limit=limit,
             budget=budget,
+            retry_failed=_classes(retry_failed),
+            lost=None if lost is None else lost.value,
+            decide=shown.decision(terminal),
             on_progress=lambda progress: terminal.progress(progress_line(progress)),
             on_start=on_start,
         )
     terminal.end_progress()
     raise typer.Exit(shown.annotated(terminal, result, limited=limit is not None))
+
+
+def _classes(words: str | None) -> bool | list[str]:
+    if words is None or words == "all":
+        return words is not None
+    return [word.strip() for word in words.split(",") if word.strip()]
 
 
 @app.command()
@@ -243,24 +300,30 @@ def learn(
 
 @app.command(name="import")
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH")],
-    annotator: Annotated[str, typer.Option("--annotator", help="Whose annotations these are.")],
-    format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv, json, parquet.")] = None,  # noqa: A002
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder of a format that is one.")],
+    annotator: Annotated[str | None, typer.Option("--annotator", help="Whose annotations these are.")] = None,
+    format: Annotated[str | None, typer.Option(help=f"{_OURS} Or of another tool: {_READ}.")] = None,  # noqa: A002
+    by: Annotated[str | None, typer.Option(help="Whose answers in the file, where it has those of several.")] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="For a new project out of a configuration, autolabel or spacy-llm: its data.")
+    ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Annotations made elsewhere, under a name of their own."""
+    """Annotations made elsewhere, under a name of their own; or a project out of another tool's configuration."""
+    from postil.cli import importing  # noqa: PLC0415
+
     terminal = Terminal(as_json=json)
-    with _open(project) as opened:
-        added = opened.import_(path, annotator=annotator, format=format)
-    terminal.say(f"{added} annotations of {annotator!r} imported")
-    terminal.result({"annotator": annotator, "imported": added})
+    if items is not None or format == "spacy-llm":
+        importing.make_project(terminal, project, path, items=items, format=format, part=by, annotator=annotator)
+    else:
+        importing.annotations(terminal, project, path, format=format, by=by, annotator=annotator)
 
 
 @app.command()
 def export(
-    path: Annotated[str, typer.Argument(metavar="PATH", help='A file, or "-" for stdout.')],
-    format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv, json, parquet.")] = None,  # noqa: A002
+    path: Annotated[str, typer.Argument(metavar="PATH", help='A file, a new folder, or "-" for stdout.')],
+    format: Annotated[str | None, typer.Option(help=f"{_OURS} Or of another tool: {_WRITTEN}.")] = None,  # noqa: A002
     annotator: AnnotatorName = None,
     project: ProjectDir = HERE,
     json: Json = False,

@@ -1,7 +1,10 @@
 """What each verb shows: a few lines and tables for people, one JSON object for programs."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+import typer
 
 from postil.cli.terminal import Terminal
 from postil.cli.words import count, dollars, duration, failures, interval
@@ -9,6 +12,7 @@ from postil.project.output import assessment_json
 from postil.project.planning import Plan
 from postil.project.running import AnnotateResult, Preview
 from postil.project.verifying import Verification
+from postil.runner.lost import OpenRequests
 from postil.tasks import Task
 from postil.types import Abstention, Annotation, Assessment, Failure
 
@@ -35,6 +39,11 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
         f"{count(result.output_tokens)} out, {dollars(result.usd)}, {duration(result.seconds)}"
     )
     _unseen(terminal, result.unseen_usd)
+    if result.held:
+        terminal.say(
+            f"{count(result.held)} records held: their requests may have been paid for; --lost resend asks again",
+            style="yellow",
+        )
     if result.stopped:
         terminal.note(f"stopped: {result.stopped}; run the same command again to go on")
     if result.error is not None:
@@ -45,6 +54,19 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
     if result.stopped:
         return STOPPED
     return FELL_SHORT if result.failed or (result.pending and not limited) else OK
+
+
+def decision(terminal: Terminal) -> Callable[[OpenRequests], bool] | None:
+    """Return what asks a person whether requests that may have been paid for are sent again, if a person is there."""
+    if terminal.as_json or not sys.stdin.isatty():
+        return None
+
+    def decide(found: OpenRequests) -> bool:
+        cost = "" if found.usd is None else f", and may have cost up to {dollars(found.usd)}"
+        terminal.note(f"{count(found.requests)} requests of earlier runs have no known outcome{cost}")
+        return typer.confirm("Send them again?", default=False, err=True)
+
+    return decide
 
 
 def _unseen(terminal: Terminal, usd: float) -> None:
@@ -63,6 +85,10 @@ def plan(terminal: Terminal, ahead: Plan) -> None:
             f"prompts     {each.value:.0f} tokens on average ({each.low:.0f} to {each.high:.0f}, n = {each.n})"
         )
     terminal.say(f"tokens      {count(ahead.input_tokens)} in, at most {count(ahead.output_tokens)} out")
+    if ahead.prior_requests:
+        terminal.say(
+            f"prior       {count(ahead.prior_requests)} requests before the first label, however few are wanted"
+        )
     dated = f" (prices of {ahead.price_date})" if ahead.price_date and ahead.usd is not None else ""
     terminal.say(f"cost        {dollars(ahead.usd)}{dated}")
     unknown = "" if ahead.seconds is not None else "; --probe 20 measures it"

@@ -39,6 +39,12 @@ def failures(classes: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in ordered)
 
 
+def requests(number: int, usd: float) -> str:
+    """Return how many requests there are, and the most they can come to where a budget counts that."""
+    noun = "request" if number == 1 else "requests"
+    return f"{count(number)} {noun}" + (f" (at most {dollars(usd)})" if usd else "")
+
+
 def progress_line(progress: Progress) -> str:
     """Return where a run is: records, pace, time left, money now and projected, failures by class."""
     if progress.phase == "calibrating":

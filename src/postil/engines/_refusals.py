@@ -17,6 +17,7 @@ from postil.errors import (
     AuthenticationFailed,
     ContextExceeded,
     EngineError,
+    Overloaded,
     QuotaExhausted,
     RateLimited,
     RecordRejected,
@@ -65,6 +66,8 @@ _REJECTING: Final = re.compile(
     r"unsupported|not support|n[o']t allowed|not permitted|unrecognized|unrecognised|unknown|unexpected|forbidden"
     r"|not available|invalid|must be|no longer|too large|greater than|extra (?:inputs|fields)"
 )
+_OVERLOAD_CODES: Final = frozenset({"overloaded", "overloaded_error", "engine_overloaded", "slow_down"})
+_OVERLOAD_WORDS: Final = re.compile(r"overload|too many concurrent|concurren(?:t|cy) (?:requests|connections|limit)")
 _TOO_LARGE: Final = re.compile(r"request too large")
 
 # Parameters that can be changed by a setting, and the setting. Those of `extra` are added.
@@ -146,7 +149,11 @@ def _of_this_request(complaint: Complaint, says: str) -> EngineError:
     if status == 429:
         if _TOO_LARGE.match(words):
             return RecordRejected(says, hint="One request is more than the account may send in a minute.")
-        return RateLimited(says, retry_after=wait)
+        # Too many at once, whatever their pace.
+        crowded = complaint.codes & _OVERLOAD_CODES or _OVERLOAD_WORDS.search(words[:_OWN_WORDS])
+        return Overloaded(says, retry_after=wait) if crowded else RateLimited(says, retry_after=wait)
+    if status in (503, 529):
+        return Overloaded(says, retry_after=wait)
     if status >= 500 or status in (408, 409, 425):
         return ServerFault(says, retry_after=wait)
     return RecordRejected(says)

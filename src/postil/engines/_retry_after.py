@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 _SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -15,6 +16,15 @@ _IN_WORDS: Final = re.compile(
     r"(?:try again|retry) (?:in|after) ((?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+)(?![a-z0-9])", re.IGNORECASE
 )
 _LONGEST_IN_WORDS: Final = 2_000
+
+_REMAINING_AND_RESET: Final = (
+    *((f"x-ratelimit-remaining{of}", f"x-ratelimit-reset{of}") for of in ("-requests", "-tokens", "")),
+    *(
+        (f"anthropic-ratelimit-{of}-remaining", f"anthropic-ratelimit-{of}-reset")
+        for of in ("requests", "tokens", "input-tokens", "output-tokens")
+    ),
+    ("ratelimit-remaining", "ratelimit-reset"),
+)
 
 # Plain numbers from here on are moments since 1970, in seconds or milliseconds, not durations.
 _MOMENT: Final = 1e9
@@ -61,13 +71,19 @@ def _duration(text: str) -> float | None:
 
 
 def _until(text: str, headers: Mapping[str, str], now: float) -> float | None:
-    moment = _date(text)
-    if moment is None:
+    asked = _date(text)
+    if asked is None:
         return None
     # A date in the past asks for no wait at all.
-    return max(0.0, moment - (_date(headers.get("date", "")) or now))
+    return max(0.0, asked - server_time(headers, now))
 
 
+def server_time(headers: Mapping[str, str], now: float) -> float:
+    """Return the time by the server's own clock where it sent it, else ours: dates of the server's are by its own."""
+    return _date(headers.get("date", "")) or now
+
+
+@lru_cache(maxsize=16)
 def _date(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp()
@@ -80,9 +96,9 @@ def _reset(headers: Mapping[str, str], now: float) -> float | None:
 
     To wait too short costs one more 429; to wait for a daily limit that was not reached would stall the run.
     """
+    now = server_time(headers, now)
     limits = [
-        (headers.get(f"x-ratelimit-remaining{kind}", ""), _moment(headers.get(f"x-ratelimit-reset{kind}", ""), now))
-        for kind in ("-requests", "-tokens", "")
+        (headers.get(remaining, ""), moment(headers.get(reset, ""), now)) for remaining, reset in _REMAINING_AND_RESET
     ]
     used_up = [wait for remaining, wait in limits if wait is not None and remaining.strip() == "0"]
     known = [wait for _, wait in limits if wait is not None]
@@ -91,10 +107,13 @@ def _reset(headers: Mapping[str, str], now: float) -> float | None:
     return min(known, default=None)
 
 
-def _moment(text: str, now: float) -> float | None:
+def moment(text: str, now: float) -> float | None:
+    """Return in how many seconds the moment comes that a header names: as seconds, a length of time or a date."""
     number = _number(text)
     if number is None:
         return _duration(text) if _DURATION.match(text.strip()) else _iso(text, now)
+    if not 0 <= number < math.inf:
+        return None
     if number >= _MOMENT:
         return max(0.0, (number / 1000 if number >= _MOMENT_MS else number) - now)
     return number
@@ -102,7 +121,7 @@ def _moment(text: str, now: float) -> float | None:
 
 def _iso(text: str, now: float) -> float | None:
     try:
-        moment = datetime.fromisoformat(text)
+        when = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
+    return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now)

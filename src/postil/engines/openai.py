@@ -1,53 +1,39 @@
 """Any server that speaks the OpenAI chat protocol: vLLM, llama.cpp, SGLang, Ollama, the hosted ones."""
 
 import asyncio
-import errno
+import hashlib
 import json
+import os
 import re
-import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
-from postil._version import __version__
 from postil.canonical import plain_json
 from postil.engines._counting import fewer_tokens_than, most_tokens
+from postil.engines._cut_prompts import PromptLengths
+from postil.engines._rate_limits import rate_limits
 from postil.engines._refusals import complaint_of, error_for
 from postil.engines._replies import read_completion, withheld
 from postil.engines._words import Secret, quoted
-from postil.errors import (
-    AttemptTimedOut,
-    BrokenReply,
-    ConnectionLost,
-    ContextExceeded,
-    DataError,
-    EngineError,
-    RecordRejected,
-    ServerFault,
-    ServerUnreachable,
-    SettingsError,
-)
-from postil.types import JSON, Capabilities, Completion, Message, Request
+from postil.errors import BrokenReply, ContextExceeded, DataError, RecordRejected, SettingsError
+from postil.types import JSON, Account, Capabilities, Completion, Message, Request
+
+if TYPE_CHECKING:  # aiohttp takes longer to load than all else here, and not all that makes an engine asks it
+    from postil.engines._wire import Wire
 
 _TOP_LOG_PROBS: Final = 20
-_MOST_BYTES: Final = 10_000_000
-_LARGE_BODY: Final = 1_000_000
 # A key this long does not occur in a reply by chance.
 _UNMISTAKABLE_KEY: Final = 16
 # A server's count may miss a turn's marks; fewer tokens than this below the bound raise no alarm.
 _COUNTING_SLACK: Final = 32
 _RESERVED: Final = frozenset({"messages", "model", "n", "stream"})
-# Errors while connecting that pass by themselves; all others mean that nothing answers there.
-_PASSING: Final = frozenset(
-    {errno.ECONNRESET, errno.ECONNABORTED, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.EINTR}
-)
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+# Keys are told apart by it within this process, and by nobody outside.
+_SALT: Final = os.urandom(16)
 
 _Number = TypeVar("_Number", int, float)
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
@@ -119,7 +105,11 @@ class OpenAIEngine:
         key = self._secret.reveal()
         if len(key) >= _UNMISTAKABLE_KEY and key in json.dumps(self._identity, ensure_ascii=False):
             raise SettingsError("the key stands in `base_url`, `model` or `extra`", hint="Pass it as the key only.")
-        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
+        self._account = Account(
+            f"{base_url.rstrip('/')} {hashlib.blake2b(key.encode(), key=_SALT, digest_size=16).hexdigest()}", model
+        )
+        self._lengths = PromptLengths()
+        self._wires: dict[asyncio.AbstractEventLoop, Wire] = {}
 
     @property
     def identity(self) -> Mapping[str, JSON]:
@@ -136,17 +126,15 @@ class OpenAIEngine:
 
         Raises:
             RunFatal: no request can work: key, model, quota, address or a setting is wrong.
-            RecordRejected: this request can never work; `ContextExceeded` when it is too long or was cut.
+            RecordRejected: this request can never work; `ContextExceeded` when it is too long.
             Transient: the server, the connection or the clock ended this attempt.
         """
         body = self.body(request)
         encoded = self._encoded(body, request)
-        connection = self._connected()
-        async with connection.slots:
-            status, headers, received = await self._exchange(connection.session, encoded)
-        completion = self._read(status, headers, received, request, body)
-        self._check_whole(request, completion)
-        return completion
+        # The same for every attempt, in this run and the next: a server that knows it answers, and bills, only once.
+        once = {"Idempotency-Key": f"postil-{hashlib.sha256(encoded).hexdigest()}-{request.replicate}"}
+        status, headers, received = await self._wire().exchange(encoded, once)
+        return self._checked(request, self._read(status, headers, received, request, body))
 
     def read(self, status: int, headers: Mapping[str, str], received: bytes, request: Request) -> Completion:
         """Return the completion in a response that came another way, such as in a file of results.
@@ -154,9 +142,12 @@ class OpenAIEngine:
         Raises:
             EngineError: there is none.
         """
-        completion = self._read(status, headers, received, request, self.body(request))
-        self._check_whole(request, completion)
-        return completion
+        return self._checked(request, self._read(status, headers, received, request, self.body(request)))
+
+    @property
+    def account(self) -> Account:
+        """Whom the server counts requests for: the same for all engines with this address and this key."""
+        return self._account
 
     @property
     def base_url(self) -> str:
@@ -174,9 +165,9 @@ class OpenAIEngine:
 
     async def aclose(self) -> None:
         """Close the running event loop's connections; a later request opens new ones."""
-        connection = self._connections.pop(asyncio.get_running_loop(), None)
-        if connection is not None:
-            await connection.session.close()
+        wire = self._wires.pop(asyncio.get_running_loop(), None)
+        if wire is not None:
+            await wire.aclose()
 
     def __repr__(self) -> str:
         return f"OpenAIEngine(base_url={self._identity['base_url']!r}, model={self._model!r})"
@@ -219,41 +210,17 @@ class OpenAIEngine:
                 f"the prompt holds {character!r}, a lone surrogate, which no server can read; nothing was sent"
             ) from None
 
-    def _connected(self) -> "_Connection":
+    def _wire(self) -> "Wire":
         loop = asyncio.get_running_loop()
-        connection = self._connections.get(loop)
-        if connection is None:
-            self._connections = {other: held for other, held in self._connections.items() if not other.is_closed()}
-            connection = self._connections[loop] = _Connection.opened(self._concurrency, self._secret)
-        return connection
+        wire = self._wires.get(loop)
+        if wire is None:
+            from postil.engines._wire import Wire  # noqa: PLC0415 - aiohttp, with the first request
 
-    async def _exchange(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        deadline = asyncio.timeout(self._attempt_seconds)
-        try:
-            async with deadline, session.post(self._url, data=_payload(body), allow_redirects=False) as response:
-                return response.status, response.headers, await _received(response)
-        except (aiohttp.ClientError, OSError) as error:
-            failure = self._translated(error, expired=deadline.expired())
-        # Outside the handler: aiohttp's errors hold the request's headers and must not hang on ours as a context.
-        raise failure
-
-    def _translated(self, error: Exception, *, expired: bool) -> EngineError:
-        if expired:
-            return AttemptTimedOut(f"no whole reply from {self._url} within {self._attempt_seconds:g} seconds")
-        words = quoted(_cause(error), self._secret)
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return ServerUnreachable(
-                f"cannot trust {self._url}: {words}", hint="Make the server's certificate known to this machine."
+            self._wires = {other: held for other, held in self._wires.items() if not other.is_closed()}
+            wire = self._wires[loop] = Wire.opened(
+                self._url, self._secret, seconds=self._attempt_seconds, concurrency=self._concurrency
             )
-        if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno not in _PASSING:
-            return ServerUnreachable(
-                f"cannot connect to {self._url}: {words}", hint="Check `base_url`, and that the server is running."
-            )
-        if isinstance(error, aiohttp.ClientResponseError):
-            return ServerFault(f"{self._url} does not answer in HTTP: {words}")
-        if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError):
-            return BrokenReply(f"the reply of {self._url} cannot be unpacked: {words}")
-        return ConnectionLost(f"the connection to {self._url} broke before the reply was whole: {words}")
+        return wire
 
     def _read(
         self, status: int, headers: Mapping[str, str], received: bytes, request: Request, body: Mapping[str, Any]
@@ -265,76 +232,29 @@ class OpenAIEngine:
             reply = _parsed(received, self._url)
             error = reply.get("error") if isinstance(reply, dict) else None
             if not error:
-                return read_completion(reply, request)
+                completion = read_completion(reply, request)
+                told = rate_limits(headers, time.time())
+                return replace(completion, rate_limits=told) if told else completion
             status = _status_within(error)
         complaint = complaint_of(status, headers, received, time.time())
         if complaint.withheld:
             return withheld(request)
         raise error_for(complaint, url=str(self._url), secret=self._secret, sent=body.keys())
 
-    def _check_whole(self, request: Request, completion: Completion) -> None:
-        """Refuse a reply to a prompt that the server cut in silence (reliability A11).
+    def _checked(self, request: Request, completion: Completion) -> Completion:
+        """Return a completion, marked if the server cut its prompt in silence (reliability A11).
 
-        Told by the server's own count of the tokens it read, against a bound that no tokenizer goes below. Servers
-        that leave cached tokens out of the count have them added.
-
-        Raises:
-            ContextExceeded: the server read less than it was sent.
+        Told by the server's own count of the tokens it read: against a bound that no tokenizer goes below, and against
+        what its earlier replies let expect. Servers that leave cached tokens out of the count have them added.
         """
         usage = completion.usage
         if usage.estimated:
-            return
+            return completion
         read = usage.input_tokens + usage.cached_tokens
-        if not fewer_tokens_than(request.messages, read + _COUNTING_SLACK):
-            raise ContextExceeded(
-                f"{self._url} read only {read} tokens of a longer prompt: it cut the text in silence",
-                hint="Give the server a larger context, or shorten the text.",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    """What belongs to one event loop."""
-
-    session: aiohttp.ClientSession
-    slots: asyncio.Semaphore
-
-    @classmethod
-    def opened(cls, concurrency: int, secret: Secret) -> "_Connection":
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": f"postil/{__version__}",
-        }
-        if secret.reveal():
-            headers["Authorization"] = f"Bearer {secret.reveal()}"
-        session = aiohttp.ClientSession(
-            # The slots limit it: whoever waits for a connection here would wait against its deadline.
-            connector=aiohttp.TCPConnector(limit=0),
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # One deadline, ours, around everything.
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-            trust_env=False,
-        )
-        return cls(session, asyncio.Semaphore(concurrency))
-
-
-def _payload(body: bytes) -> bytes | BytesIO:
-    """Return a body as aiohttp wants it: a large one as a stream, or it warns that the loop is held up."""
-    return body if len(body) < _LARGE_BODY else BytesIO(body)
-
-
-async def _received(response: aiohttp.ClientResponse) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > _MOST_BYTES:
-            raise BrokenReply(f"the reply of {response.url} is longer than {_MOST_BYTES} bytes")
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        too_few = not fewer_tokens_than(request.messages, read + _COUNTING_SLACK)
+        if too_few or self._lengths.is_cut(request.messages, usage):
+            return replace(completion, finish="input_cut")
+        return completion
 
 
 def _parsed(received: bytes, url: URL) -> Any:
@@ -351,18 +271,6 @@ def _status_within(error: Any) -> int:
     """Return the status that an error inside a reply of status 200 names, as gateways write it."""
     code = str(error.get("code")) if isinstance(error, dict) else ""
     return int(code) if re.fullmatch(r"[45]\d\d", code, re.ASCII) else 500
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return str(error.certificate_error)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        if isinstance(error.os_error, socket.gaierror):
-            return f"the name {error.host!r} cannot be looked up"
-        return error.os_error.strerror or str(error.os_error)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return error.message
-    return str(error) or type(error).__name__
 
 
 def _checked_url(base_url: str) -> URL:

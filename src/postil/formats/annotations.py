@@ -24,7 +24,7 @@ from postil.types import (
     Record,
 )
 
-__all__ = ["LocatedOutcome", "export_row", "flat_row", "read_annotations"]
+__all__ = ["LocatedOutcome", "export_row", "flat_row", "outcome_of_row", "read_annotations"]
 
 _NESTED: Final = ("fields", "answer", "probabilities", "part_confidences", "provenance")
 
@@ -127,34 +127,41 @@ def read_annotations(
         FormatError: there is no format of that name.
     """
     source, rows = read_rows(path, format=format)
-    reading = _Reading(source, task, annotator, confidence_kind, id_field)
-    return reading.each_once(rows)
+    return _Reading(task, annotator, confidence_kind, id_field).each_once(source, rows)
+
+
+def outcome_of_row(row: Mapping[str, JSON], place: str, task: Task, annotator: str | None = None) -> Outcome | None:
+    """Return the outcome that an export row holds, `None` for a pending one.
+
+    Raises:
+        DataError: it holds none; the message begins with the place.
+    """
+    return _Reading(task, annotator).outcome(row, place)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    source: Source
     task: Task
     annotator: str | None
-    confidence_kind: ConfidenceKind
-    id_field: str
+    confidence_kind: ConfidenceKind = "verbal"
+    id_field: str = ID
 
-    def each_once(self, rows: Iterator[Row]) -> Iterator[LocatedOutcome]:
+    def each_once(self, source: Source, rows: Iterator[Row]) -> Iterator[LocatedOutcome]:
         seen: dict[tuple[str, str], int] = {}
         for row in rows:
-            outcome = self._outcome(_unflattened(row.fields), self.source.at(row.line))
+            outcome = self.outcome(_unflattened(row.fields), source.at(row.line))
             if outcome is None:
                 continue
             first = seen.setdefault((outcome.record, outcome.annotator), row.line)
             if first != row.line:
                 raise DataError(
-                    f"{self.source.at(row.line)}: annotator {outcome.annotator!r} answered for record "
-                    f"{outcome.record!r} before, in {self.source.at(first)}",
+                    f"{source.at(row.line)}: annotator {outcome.annotator!r} answered for record "
+                    f"{outcome.record!r} before, in {source.at(first)}",
                     hint="Keep one of the two lines, or give them different annotators.",
                 )
-            yield LocatedOutcome(outcome, row.line, self.source)
+            yield LocatedOutcome(outcome, row.line, source)
 
-    def _outcome(self, row: Mapping[str, JSON], place: str) -> Outcome | None:
+    def outcome(self, row: Mapping[str, JSON], place: str) -> Outcome | None:
         state = row.get("outcome") or "annotation"
         if state == "pending":
             return None

@@ -42,8 +42,21 @@ def gold_answer(
     Raises:
         DataError: what they hold is no answer to the task, or not about the record.
     """
-    held = held_answer(fields, task.answer_keys, field, structured=task.scale not in VALUE_SCALES)
+    keys = (*task.answer_keys, *task.other_keys)
+    if field is not None and len(task.answer_keys) > 1 and not _open(fields.get(field)):
+        _check_object(fields[field], task, field)
+    held = held_answer(fields, keys, field, structured=task.scale not in VALUE_SCALES)
     return task.accept(held, record) if held else None
+
+
+def _check_object(value: JSON, task: Task, field: str) -> None:
+    """Check that one field holds an answer of several keys: as an object, or in a table's cell as JSON."""
+    if not isinstance(_value(value, structured=True), Mapping):
+        raise DataError(
+            f"expected an object with the keys {', '.join(map(repr, task.answer_keys))} in the field {field!r},"
+            f" got {type(value).__name__}",
+            hint="Write it so, or give the gold as a file of its own.",
+        )
 
 
 def held_answer(
@@ -51,8 +64,7 @@ def held_answer(
 ) -> Answer:
     """Return what fields hold of an answer with these keys, as it stands there; nothing where they leave it open.
 
-    Raises:
-        DataError: one field is to hold an answer of several keys, and holds no object with them.
+    A `field` holds an object with some of the keys, or the value of the first.
     """
     if field is None:
         return {key: _value(fields[key], structured) for key in keys if not _open(fields.get(key))}
@@ -61,12 +73,6 @@ def held_answer(
     value = _value(fields[field], structured)
     if isinstance(value, Mapping) and any(key in value for key in keys):
         return value
-    if len(keys) != 1:
-        raise DataError(
-            f"expected an object with the keys {', '.join(map(repr, keys))} in the field {field!r},"
-            f" got {type(value).__name__}",
-            hint="Write it so, or give the gold as a file of its own.",
-        )
     return {keys[0]: value}
 
 
@@ -99,7 +105,7 @@ def read_gold(
         FormatError: there is no format of that name.
     """
     source, rows = read_rows(path, format=format)
-    wanted = (field,) if field else task.answer_keys
+    wanted = (field,) if field else (*task.answer_keys, *task.other_keys)
     return _each_once(_gold(source, row, task, field, id_field, wanted) for row in rows)
 
 

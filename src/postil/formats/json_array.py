@@ -1,7 +1,7 @@
-"""A JSON array of objects in one file, read item by item."""
+"""A JSON array of objects in one file, read and written item by item."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Final
 from postil.canonical import parse_json
 from postil.errors import DataError
 from postil.formats.format import Format, Row, Source
-from postil.formats.jsonl import read_jsonl
+from postil.formats.jsonl import json_line, read_jsonl
+from postil.formats.replacing import output
 from postil.formats.source import MAX_LINE, text_lines
 from postil.types import JSON
 
-__all__ = ["JSON_ARRAY", "read_json_array"]
+__all__ = ["JSON_ARRAY", "read_json_array", "write_json_array"]
 
 _BLANKS: Final = " \t\r\n"
 _SCANNER: Final = json.JSONDecoder()
@@ -128,4 +129,20 @@ class _Text:
         )
 
 
-JSON_ARRAY: Final = Format("json", "JSON: one array of objects", (".json",), "item", read_json_array)
+def write_json_array(rows: Iterable[Mapping[str, JSON]], path: Path | str) -> int:
+    """Write rows as one JSON array, an item a line, and return how many; otherwise as `write_jsonl`.
+
+    Raises:
+        DataError: a row is no JSON.
+        FormatError: the file cannot be written; then what stood there before is untouched.
+    """
+    count = 0
+    with output(path) as file:
+        for row in rows:
+            file.write((b",\n" if count else b"[\n") + json_line(row))
+            count += 1
+        file.write(b"\n]\n" if count else b"[]\n")
+    return count
+
+
+JSON_ARRAY: Final = Format("json", "JSON: one array of objects", (".json",), "item", read_json_array, write_json_array)

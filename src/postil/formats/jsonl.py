@@ -12,7 +12,7 @@ from postil.formats.replacing import output
 from postil.formats.source import text_lines
 from postil.types import JSON
 
-__all__ = ["JSONL", "read_jsonl", "write_jsonl"]
+__all__ = ["JSONL", "json_line", "read_jsonl", "write_jsonl"]
 
 _LINE_BREAKS: Final = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Allowed bare in JSON, but many programs would break the line there."""
@@ -78,11 +78,12 @@ def _kind(value: JSON) -> str:
     return names.get(type(value), "a number")
 
 
-def write_jsonl(rows: Iterable[Mapping[str, JSON]], path: Path | str) -> int:
+def write_jsonl(rows: Iterable[Mapping[str, JSON]], path: Path | str, *, ascii_only: bool = False) -> int:
     """Write rows as JSON Lines, keys in the order of each row, and return how many. "-" is standard output.
 
     The one format that holds every text, also NUL and lone surrogates (as JSON escapes). U+0085, U+2028 and U+2029 are
-    escaped, so that no program takes them for the end of a line.
+    escaped, so that no program takes them for the end of a line; with `ascii_only`, for programs that guess encodings,
+    all that is not ASCII.
 
     Raises:
         DataError: a row is no JSON.
@@ -91,12 +92,21 @@ def write_jsonl(rows: Iterable[Mapping[str, JSON]], path: Path | str) -> int:
     count = 0
     with output(path) as file:
         for row in rows:
-            text = json.dumps(plain_json(row), ensure_ascii=False, allow_nan=False)
-            for character, escape in _LINE_BREAKS.items():
-                text = text.replace(character, escape)
-            file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+            file.write(json_line(row, ascii_only=ascii_only) + b"\n")
             count += 1
     return count
+
+
+def json_line(row: Mapping[str, JSON], *, ascii_only: bool = False) -> bytes:
+    """Return an object as JSON on one line, in UTF-8, for programs that break lines wherever Unicode would.
+
+    Raises:
+        DataError: it is no JSON.
+    """
+    text = json.dumps(plain_json(row), ensure_ascii=ascii_only, allow_nan=False)
+    for character, escape in _LINE_BREAKS.items():
+        text = text.replace(character, escape)
+    return text.encode("utf-8", "backslashreplace")
 
 
 JSONL: Final = Format("jsonl", "JSON Lines: one object a line", (".jsonl", ".ndjson"), "line", read_jsonl, write_jsonl)

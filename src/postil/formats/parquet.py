@@ -22,7 +22,7 @@ from postil.types import JSON
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["PARQUET", "read_parquet", "write_parquet"]
+__all__ = ["PARQUET", "parquet_metadata", "read_parquet", "write_parquet"]
 
 _BATCH_ROWS: Final = 1000
 _BATCH_CHARACTERS: Final = 8_000_000
@@ -73,13 +73,29 @@ def read_parquet(path: Path) -> Iterator[Row]:
             ) from error
 
 
+def parquet_metadata(path: Path) -> dict[str, str]:
+    """Return what the writer of a Parquet file left in it by name: keys and values that are text.
+
+    Raises:
+        DataError: the file is broken.
+        MissingExtraError: DuckDB is not installed.
+    """
+    duckdb = _duckdb("reading Parquet")
+    with _connection(duckdb) as connection:
+        try:
+            held = connection.execute("SELECT key, value FROM parquet_kv_metadata($1)", [_literal(path)]).fetchall()
+        except duckdb.Error as error:
+            raise DataError(f"{path}: expected a whole Parquet file ({_first_line(error)})") from error
+    return {bytes(key).decode("utf-8", "replace"): bytes(value).decode("utf-8", "replace") for key, value in held}
+
+
 _Column = tuple[str, str]
 """Name and DuckDB type."""
 
 
 def _open_table(connection: "DuckDBPyConnection", path: Path) -> "tuple[Sequence[_Column], DuckDBPyConnection]":
-    # A file name is data: neither a pattern of names, nor `key=value` folders that add columns.
-    literal = "".join(f"[{character}]" if character in "*?[" else character for character in str(path.absolute()))
+    literal = _literal(path)
+    # A file name is data: no `key=value` folders that add columns.
     table = "read_parquet($1, hive_partitioning = false, binary_as_string = true)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {table}", [literal]).fetchall()  # noqa: S608  # a constant
     columns = [(str(name), str(kind)) for name, kind, *_ in described]
@@ -87,6 +103,11 @@ def _open_table(connection: "DuckDBPyConnection", path: Path) -> "tuple[Sequence
     chosen = [f"epoch_us({_quoted(name)})" if _zoned(kind) else _quoted(name) for name, kind in columns]
     query = f"SELECT {', '.join(chosen)} FROM {table}"  # noqa: S608  # names are quoted
     return columns, connection.execute(query, [literal])
+
+
+def _literal(path: Path) -> str:
+    # A file name is data: no pattern of names.
+    return "".join(f"[{character}]" if character in "*?[" else character for character in str(path.absolute()))
 
 
 def _zoned(kind: str) -> bool:

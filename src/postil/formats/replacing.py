@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Generator
@@ -13,7 +14,7 @@ from typing import BinaryIO
 from postil.errors import FormatError
 from postil.formats.format import STDOUT
 
-__all__ = ["output", "replacing", "unwritable"]
+__all__ = ["new_folder", "output", "replacing", "unwritable"]
 
 
 @contextlib.contextmanager
@@ -59,6 +60,46 @@ def output(path: Path | str) -> Generator[BinaryIO]:
     else:
         with replacing(path) as temporary, temporary.open("wb") as file:
             yield file
+
+
+@contextlib.contextmanager
+def new_folder(path: Path | str) -> Generator[Path]:
+    """Give a new empty folder beside `path` to fill; it takes that name when the block ends without an error.
+
+    A folder that holds something stays as it is: people may have worked in it.
+
+    Raises:
+        FormatError: the folder cannot be made, or there is something under its name already.
+    """
+    target = _folder_target(path)
+    temporary = target.with_name(f".postil-{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.mkdir()
+        yield temporary
+        for held in sorted(temporary.rglob("*")):
+            _sync_folder(held) if held.is_dir() else _sync(held)
+        _sync_folder(temporary)
+        # An empty folder is replaced; one that was filled in the meantime is not.
+        temporary.rename(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _folder_target(path: Path | str) -> Path:
+    if "\0" in str(path) or str(path) == STDOUT:
+        raise FormatError(f"expected the name of a folder to write, got {str(path)!r}", hint="Name a new folder.")
+    target = Path(os.path.realpath(path))
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise FormatError(f"cannot write {path}: it is there already", hint="Name a new folder, or remove it.")
+        if not target.parent.is_dir():
+            raise FormatError(f"cannot write {path}: there is no folder {target.parent}", hint="Make the folder first.")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return target
 
 
 def _is_device(path: Path | str) -> bool:

@@ -7,19 +7,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from postil.engines.local import LocalEngine
-from postil.engines.openai import OpenAIEngine
 from postil.errors import SettingsError
 from postil.project.settings import FILE_NAME, AnnotatorSettings, parse_settings
 from postil.prompts import Prompt
 from postil.runner import Policy, Price, PromptedAnnotator, Sampling
 from postil.runner.annotator import Calibration
-from postil.tasks import CompoundTask, Task
+from postil.tasks import CompoundTask, NarrowableTask, Task
 from postil.tasks.shown import Shown
-from postil.types import Demonstration, DemonstrationSelector, Engine
+from postil.types import CandidateSelector, Demonstration, DemonstrationSelector, Engine
 
 UNNAMED: Final = "default"
 """The name of an annotator that was described by arguments and not named."""
+
+_MANY_LABELS: Final = 100
+_CANDIDATES: Final = 50
+"""Labels that a prompt offers where there are more than `_MANY_LABELS` and nobody said how many."""
 
 _log = logging.getLogger("postil")
 
@@ -118,6 +120,8 @@ def build_engine(name: str, settings: AnnotatorSettings, folder: Path, *, with_k
 def _engine(settings: AnnotatorSettings, folder: Path, *, with_key: bool) -> Engine:
     kind, _, path = settings.engine.partition(":")
     if kind == "local":
+        from postil.engines.local import LocalEngine  # noqa: PLC0415 - only where one is made
+
         return LocalEngine(
             folder / path if path else None,
             context_tokens=settings.context_tokens or 4096,
@@ -135,7 +139,9 @@ def _engine(settings: AnnotatorSettings, folder: Path, *, with_key: bool) -> Eng
     )
 
 
-def _openai(settings: AnnotatorSettings, *, with_key: bool) -> OpenAIEngine:
+def _openai(settings: AnnotatorSettings, *, with_key: bool) -> Engine:
+    from postil.engines.openai import OpenAIEngine  # noqa: PLC0415 - only where one is made
+
     if settings.base_url is None or settings.model is None:
         missing = "base_url" if settings.base_url is None else "model"
         raise SettingsError(f"the engine openai needs `{missing}`", hint=f'{missing} = "…"')
@@ -180,8 +186,9 @@ def build_annotator(
     selector = None
     if settings.shots and capabilities.reads != "record":
         selector = _selector(name, settings, task, pool, say)
+    candidates = None if capabilities.reads == "record" else _candidates(name, settings, task, pool, say)
     # The prior of one question says nothing about another; both orders of a pair correct for it themselves.
-    choices = len(prompts) == 1 and bool(prompts[0].form.choices)
+    choices = len(prompts) == 1 and bool(prompts[0].form.choices) and candidates is None
     scored = capabilities.scores != "none" and choices and capabilities.reads != "record"
     return PromptedAnnotator(
         name,
@@ -192,6 +199,8 @@ def build_annotator(
         Sampling(settings.temperature, settings.seed, settings.max_tokens),
         _calibration(settings, task) if scored else "none",
         settings.repairs,
+        candidates=candidates,
+        max_tokens_per_record=settings.max_tokens_per_record,
     )
 
 
@@ -234,6 +243,34 @@ def _selector(
     return SimilarDemonstrations(pool, settings.shots, embedder=embedder, task=task, show=shown.render)
 
 
+def _candidates(
+    name: str,
+    settings: AnnotatorSettings,
+    task: Task,
+    pool: Sequence[Demonstration],
+    say: Callable[[str], None],
+) -> CandidateSelector | None:
+    """Return what narrows a label set that is too large for a prompt, `None` where it is not."""
+    if isinstance(task, CompoundTask) or not isinstance(task, NarrowableTask):
+        if settings.candidates:
+            raise SettingsError(f"annotator {name!r}: `candidates` narrow a label set; this task asks for none at once")
+        return None
+    wanted = _CANDIDATES if settings.candidates is None and len(task.labels) > _MANY_LABELS else settings.candidates
+    if not wanted or len(task.labels) <= wanted:
+        return None
+    from postil.learn.candidates import (  # noqa: PLC0415 - numpy and onnxruntime
+        SimilarLabels,
+        candidate_embedder,
+        label_texts,
+    )
+
+    task.narrowed(task.labels[:wanted])  # so that what cannot work is told before anything is asked
+    embedder, note = candidate_embedder(label_texts(task))
+    if note:
+        say(f"annotator {name!r}: {note}")
+    return SimilarLabels(task, wanted, embedder=embedder, demonstrations=pool)
+
+
 def price_of(settings: AnnotatorSettings) -> Price | None:
     """Return the price in the settings, `None` if they give none."""
     price = settings.price
@@ -247,4 +284,9 @@ def concurrency(settings: AnnotatorSettings) -> int:
 
 def policy_of(settings: AnnotatorSettings) -> Policy:
     """Return how hard the runner tries."""
-    return Policy(concurrency(settings), settings.attempts)
+    return Policy(
+        concurrency(settings),
+        settings.attempts,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+    )

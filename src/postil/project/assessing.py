@@ -2,33 +2,42 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from postil._version import __version__
 from postil.assess.assessment import assess
+from postil.assess.marks import labels_in, marks_in
 from postil.assess.report import Doubtful, Expense, OutcomeCounts, Question, Report
 from postil.errors import RecordRejected
+from postil.learn.candidates import candidate_recall
 from postil.project.gold import measuring_gold
 from postil.project.running import tally
 from postil.store import Journal
 from postil.store.journal import now
 from postil.tasks import Task
 from postil.tasks.shown import Shown
-from postil.types import Annotation, Assessment, Confidence, Outcome
+from postil.types import Annotation, Answer, Assessment, CandidateSelector, Confidence, Outcome
 
 _MOST_DOUBTFUL: Final = 20
+_LEVEL: Final = 0.95
 
 # Intervals by bootstrap are the same for the same data, whenever they are made.
 _SEED: Final = 20240221
 
 
-def assess_annotator(journal: Journal, task: Task, annotator: str, *, name: str) -> Assessment:
-    """Return how good an annotator's annotations are, on gold that was never shown in a prompt."""
+def assess_annotator(
+    journal: Journal, task: Task, annotator: str, *, name: str, candidates: CandidateSelector | None = None
+) -> Assessment:
+    """Return how good an annotator's annotations are, on gold that was never shown in a prompt.
+
+    Where its prompts offered `candidates` only, how often the gold labels were among them is measured too.
+    """
     gold = measuring_gold(journal)
     outcomes = {s.outcome.record: s.outcome for s in journal.outcomes(annotator) if s.outcome.record in gold}
-    return assess(
+    assessment = assess(
         task,
         annotator=name,
         outcomes=outcomes,
@@ -36,6 +45,17 @@ def assess_annotator(journal: Journal, task: Task, annotator: str, *, name: str)
         records=journal.count_records(),
         rng=np.random.default_rng(_SEED),
     )
+    return assessment if candidates is None else _with_recall(assessment, journal, candidates, gold)
+
+
+def _with_recall(
+    assessment: Assessment, journal: Journal, candidates: CandidateSelector, gold: Mapping[str, Answer]
+) -> Assessment:
+    solved = ((record, gold[record.id]) for record in journal.some_records(sorted(gold)))
+    recall = candidate_recall(candidates, solved, level=_LEVEL)
+    if recall is None:
+        return assessment
+    return replace(assessment, metrics={**assessment.metrics, "candidate_recall": recall})
 
 
 def build_report(
@@ -94,7 +114,7 @@ class _Seen:
     def add(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Annotation):
             return
-        self._labels[self._task.describe(outcome.answer)] += 1
+        self._labels.update(labels_in(self._task, outcome.answer))
         if outcome.confidence is not None:
             self.confidences.append(outcome.confidence)
             self._least.append((outcome.confidence.value, outcome))
@@ -127,6 +147,8 @@ class _Seen:
             reason=_doubt(annotation),
             confidence=confidence,
             gold=None if gold is None else self._task.describe(gold),
+            marks=marks_in(self._task, annotation.answer, record) if text else (),
+            gold_marks=() if gold is None or not text else marks_in(self._task, gold, record),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from postil.errors import RecordRejected
 from postil.project.running import tally
 from postil.runner import Price, PromptedAnnotator
+from postil.runner.prior import SMALLEST_BATCH, requests_ahead
 from postil.store import Journal
 from postil.tasks.shown import Shown
 from postil.types import JSON, Estimate, Record, Usage
@@ -37,6 +38,11 @@ class Plan:
     """Pending records that cannot be asked about: nothing to show, a field missing, or too long for the context."""
     accuracy: Estimate | None
     """On the gold labelled so far; `None` before there is any."""
+    prior_requests: int = 0
+    """Requests that come before the first label, to measure the model's prior, however few records a run is for.
+
+    Those about records are among `requests`: their replies serve the labels too.
+    """
 
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil plan --json` prints."""
@@ -56,7 +62,9 @@ def plan(
     ahead = _Ahead.of(journal.pending(annotator.id), annotator, rng)
     sizes = _Sizes.of(ahead.drawn, annotator)
     fit = len(sizes.tokens) / len(ahead.drawn) if ahead.drawn else 0.0
-    requests = round(ahead.texts * fit)
+    prior = requests_ahead(journal, annotator) if counts.pending else 0
+    # Inputs without content are no records.
+    requests = round(ahead.texts * fit) + (prior if 0 < prior < SMALLEST_BATCH else 0)
     each = sizes.mean_over(ahead)
     total = Usage(round(requests * each.value) if each else 0, requests * sizes.answer)
     pace = journal.pace(annotator.id)
@@ -72,8 +80,9 @@ def plan(
         usd=0.0 if free else price.cost(total) if price else None,
         price_date=price.date if price else None,
         seconds=requests / pace if pace else None,
-        unusable=ahead.unusable + ahead.texts - requests,
+        unusable=ahead.unusable + ahead.texts - round(ahead.texts * fit),
         accuracy=accuracy,
+        prior_requests=prior,
     )
 
 

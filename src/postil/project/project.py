@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +14,15 @@ from postil.project import gold, importing, running
 from postil.project.annotators import Annotators, build_annotator, policy_of, price_of
 from postil.project.bridge import run_sync
 from postil.project.creating import Data, new_project
-from postil.project.exporting import import_annotations, write_export
+from postil.project.exporting import Imported, import_annotations, write_export
+from postil.project.landing import landed, read_configuration
 from postil.project.planning import Plan, plan
-from postil.project.running import AnnotateResult, Preview, Terms
-from postil.project.settings import DATABASE, FILE_NAME, read_settings
+from postil.project.running import AnnotateResult, Preview, Scope, Terms
+from postil.project.settings import DATABASE, FILE_NAME, parse_task, read_settings
 from postil.project.verifying import Verification, Verifier
 from postil.runner import Progress, PromptedAnnotator, Runner
+from postil.runner.lost import OpenRequests
+from postil.runner.policy import Lost
 from postil.store import Journal
 from postil.tasks import Task
 from postil.types import JSON, Assessment, Budget, Engine, Estimate
@@ -89,6 +92,39 @@ class Project:
             except BaseException:
                 project.close()
                 raise
+        return project
+
+    @classmethod
+    def from_configuration(
+        cls,
+        folder: str | Path,
+        configuration: str | Path,
+        *,
+        items: str | Path,
+        format: str,  # noqa: A002  # its name everywhere
+        part: str | None = None,
+        annotator: str = "first",
+    ) -> Self:
+        """Make a project of another tool's configuration and return it, with its data read and checked.
+
+        `format` is "autolabel" or "spacy-llm"; `part` says which of several tasks in it is meant. What could not be
+        taken over goes to the logger "postil".
+
+        Raises:
+            InputError: the folder has a project already, or no project can be made of it; then nothing is made.
+        """
+        found = read_configuration(Path(configuration), Path(items), format, part)
+        task = parse_task(found.task, str(configuration))
+        with landed(Path(folder), task, found, annotator=annotator):
+            project = cls(folder)
+            try:
+                project.sync()
+                gold.demonstration_pool(project.journal, project.folder, project.settings, project.task)
+            except BaseException:
+                project.close()
+                raise
+        for note in found.notes:
+            _log.warning("%s: %s", configuration, note)
         return project
 
     @cached_property
@@ -187,6 +223,9 @@ class Project:
         engine: str | Engine | None = None,
         limit: int | None = None,
         budget: Budget | None = None,
+        retry_failed: bool | Collection[str] = False,
+        lost: Lost | None = None,
+        decide: Callable[[OpenRequests], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         on_start: Callable[[Runner], None] | None = None,
         **options: Any,
@@ -195,6 +234,10 @@ class Project:
 
         Either names an annotator of the settings, or describes one: `engine="local", shots=8`, with the keys of
         `[annotators.NAME]`. `budget` replaces the settings' budget.
+
+        `retry_failed` asks anew about records that failed, or that failed in the classes named. `lost` says what
+        becomes of requests of earlier runs whose fate is not known; with "ask", `decide` is asked whether they are
+        sent again.
 
         Raises:
             InputError: settings or data are wrong; nothing was spent.
@@ -206,6 +249,9 @@ class Project:
                 engine=engine,
                 limit=limit,
                 budget=budget,
+                retry_failed=retry_failed,
+                lost=lost,
+                decide=decide,
                 on_progress=on_progress,
                 on_start=on_start,
                 **options,
@@ -219,12 +265,16 @@ class Project:
         engine: str | Engine | None = None,
         limit: int | None = None,
         budget: Budget | None = None,
+        retry_failed: bool | Collection[str] = False,
+        lost: Lost | None = None,
+        decide: Callable[[OpenRequests], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         on_start: Callable[[Runner], None] | None = None,
         **options: Any,
     ) -> AnnotateResult:
         """Do what `annotate` does, from async code."""
         name = self._asked(annotator, engine, options)
+        scope = Scope.checked(limit, retry_failed, lost or self.annotators[name].lost, decide)
         async with self.annotators.opened(name) as opened:
             terms = self._terms(name, opened, budget)
             self.sync()
@@ -232,7 +282,7 @@ class Project:
                 self.journal,
                 self._built(name, opened),
                 terms,
-                limit=limit,
+                scope,
                 on_progress=on_progress,
                 on_start=on_start,
             )
@@ -324,7 +374,8 @@ class Project:
         from postil.project.assessing import assess_annotator  # noqa: PLC0415 - numpy and scipy
 
         known = self._read(annotator)
-        return assess_annotator(self.journal, self.task, known.id, name=known.name)
+        candidates = known.built.candidates if known.built else None
+        return assess_annotator(self.journal, self.task, known.id, name=known.name, candidates=candidates)
 
     def report(self, path: str | Path, annotator: str | None = None) -> str:
         """Write the HTML report of an annotator, beside it its newest student, and return its headline.
@@ -359,10 +410,19 @@ class Project:
             InputError: the format or the path cannot be written.
         """
         known = self._read(annotator)
-        return write_export(self.journal, known.id, known.name, path=path, format=format)
+        return write_export(self.journal, self.task, known.id, known.name, path=path, format=format)
 
-    def import_(self, path: str | Path, *, annotator: str, format: str | None = None) -> int:  # noqa: A002
-        """Add annotations made elsewhere under an annotator's name and return how many.
+    def import_(
+        self,
+        path: str | Path,
+        *,
+        annotator: str,
+        format: str | None = None,  # noqa: A002
+        by: str | None = None,
+    ) -> Imported:
+        """Add annotations made elsewhere under an annotator's name and return what was new, replaced and unchanged.
+
+        `format` may be that of another tool; `by` then says whose answers are meant, where there are those of several.
 
         Raises:
             InputError: the file is wrong, or the name is one of the settings' annotators; nothing is added.
@@ -370,7 +430,7 @@ class Project:
         if annotator in self.annotators:
             raise SettingsError(f"the name {annotator!r} is taken by an annotator of the settings")
         self.sync()
-        return import_annotations(self.journal, self.task, Path(path), annotator=annotator, format=format)
+        return import_annotations(self.journal, self.task, Path(path), annotator=annotator, format=format, by=by)
 
     def verify(self) -> Verification:
         """Derive every label and cost again from the journal, offline, and return what is right and what is not."""

@@ -27,7 +27,8 @@ def write_report(
     Raises:
         MissingExtraError: an extra is not installed.
     """
-    assessments = [assess_annotator(journal, task, id_, name=name)]
+    candidates = annotator.candidates if annotator else None
+    assessments = [assess_annotator(journal, task, id_, name=name, candidates=candidates)]
     student = assess_newest_student(journal, task, id_)
     if student is not None:
         assessments.append(student)

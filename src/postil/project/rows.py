@@ -15,7 +15,7 @@ from postil.formats import export_row
 from postil.project import running
 from postil.project.annotators import build_annotator, build_engine, described, policy_of, price_of
 from postil.project.bridge import run_sync
-from postil.project.running import Terms
+from postil.project.running import Scope, Terms
 from postil.store import Journal
 from postil.tasks import Task
 from postil.tasks.shown import Shown
@@ -76,7 +76,7 @@ async def annotate_async(
         annotator = build_annotator(_NAME, settings, task, used, pool)
         held = stack.enter_context(_journal(journal))
         held.add_records((record, f"item {place}") for place, record in enumerate(records))
-        result = await running.annotate(held, annotator, terms)
+        result = await running.annotate(held, annotator, terms, Scope(lost=settings.lost))
         outcomes = {stored.outcome.record: stored.outcome for stored in held.outcomes(annotator.id)}
         if result.error is not None and not outcomes:
             raise result.error

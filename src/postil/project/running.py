@@ -3,13 +3,14 @@
 import itertools
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Self
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Literal, Self
 
 from postil.canonical import digest
-from postil.errors import EngineError, SettingsError
+from postil.errors import AnswerError, EngineError, SettingsError
 from postil.runner import (
+    Again,
     Interview,
     Interviewed,
     Policy,
@@ -19,6 +20,9 @@ from postil.runner import (
     Runner,
     RunSummary,
 )
+from postil.runner.lost import OpenRequests, open_requests
+from postil.runner.policy import Lost
+from postil.runner.prior import requests_ahead
 from postil.store import Journal, Spending
 from postil.types import JSON, Budget, Engine, Message, Outcome, Record
 
@@ -56,8 +60,10 @@ class Terms:
         journal: Journal,
         annotator: PromptedAnnotator,
         on_progress: Callable[[Progress], None] | None = None,
+        *,
+        held: Collection[str] = (),
     ) -> Runner:
-        """Return a runner on these terms."""
+        """Return a runner on these terms; `held` are the digests of requests that must not be sent again."""
         return Runner(
             journal,
             annotator,
@@ -65,8 +71,56 @@ class Terms:
             budget=self.budget,
             price=self.price,
             policy=self.policy,
+            held=held,
             on_progress=on_progress,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which records a run is for, and what it does about requests whose replies were lost."""
+
+    limit: int | None = None
+    """The most records."""
+    retry_failed: bool | Collection[str] = False
+    """Whether records that failed are asked about anew, or those that failed in which classes."""
+    lost: Lost = "resend"
+    decide: Callable[[OpenRequests], bool] | None = None
+    """Asked whether to send them again, where `lost` is "ask"; without anybody to ask they are held."""
+
+    @classmethod
+    def checked(
+        cls,
+        limit: int | None,
+        retry_failed: bool | Collection[str],
+        lost: Lost,
+        decide: Callable[[OpenRequests], bool] | None,
+    ) -> Self:
+        """Return a scope.
+
+        Raises:
+            SettingsError: the limit is below 0, or a class of failures is none.
+        """
+        if limit is not None and limit < 0:
+            raise SettingsError(f"expected a limit of 0 or more records, got {limit}")
+        if not isinstance(retry_failed, bool):
+            if unknown := sorted(set(retry_failed) - failure_classes()):
+                known = ", ".join(sorted(failure_classes()))
+                raise SettingsError(f"no class of failures is called {unknown[0]!r}", hint=f"there are: {known}")
+            retry_failed = frozenset(retry_failed)
+        return cls(limit, retry_failed, lost, decide)
+
+
+EVERYTHING: Final = Scope()
+"""All that is pending."""
+
+
+def failure_classes() -> set[str]:
+    """Return the words that failures are counted by."""
+    kinds: list[type[AnswerError | EngineError]] = [AnswerError, EngineError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return {kind.failure_class for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +145,12 @@ class AnnotateResult:
     annotator: str = ""
     unseen_usd: float = 0.0
     """The most that the project's lost replies can have cost beside `usd`."""
+    open_intents: int = 0
+    """Requests that earlier runs of the annotator had left open when this one began."""
+    open_intents_usd: float | None = 0.0
+    """The most that those can have cost; `None` where it is not known."""
+    held: int = 0
+    """Records left pending because their requests may have been paid for already."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil annotate --json` prints."""
@@ -128,30 +188,93 @@ async def annotate(
     journal: Journal,
     annotator: PromptedAnnotator,
     terms: Terms,
+    scope: Scope = EVERYTHING,
     *,
-    limit: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_start: Callable[[Runner], None] | None = None,
 ) -> AnnotateResult:
-    """Give every pending record an outcome, or as many as limit and budget allow; without any, nothing is touched.
+    """Give every pending record an outcome, or as many as scope and budget allow; without any, nothing is touched.
 
     Raises:
         InputError, StoreError: nothing can be done.
     """
-    if limit is not None and limit < 0:
-        raise SettingsError(f"expected a limit of 0 or more records, got {limit}")
-    pending = tally(journal, annotator.id).pending
-    wanted = pending if limit is None else min(limit, pending)
+    wanted = _wanted(journal, annotator, scope)
     if not wanted:
         return _result(journal, annotator, RunSummary(Spending(0, 0, 0, 0, 0, 0.0), 0.0, None, None))
     with journal.run_lock():
-        runner = terms.runner(journal, annotator, on_progress)
+        _tell_changes(journal, annotator)
+        _tell_prior(journal, annotator, wanted)
+        found = open_requests(journal, annotator, terms.price, elsewhere=_elsewhere(journal, annotator))
+        lost = _decided(annotator, found, scope)
+        terms = replace(terms, policy=replace(terms.policy, lost=lost))
+        runner = terms.runner(journal, annotator, on_progress, held=found.lost if lost == "hold" else ())
         if on_start:
             on_start(runner)
-        _tell_changes(journal, annotator)
         journal.add_annotator(annotator.name, annotator.spec)
-        summary = await runner.run(itertools.islice(journal.pending(annotator.id), limit), wanted)
-    return _result(journal, annotator, summary)
+        summary = await runner.run(itertools.islice(_records(journal, annotator, scope), scope.limit), wanted)
+    return _result(journal, annotator, summary, found)
+
+
+def _wanted(journal: Journal, annotator: PromptedAnnotator, scope: Scope) -> int:
+    """Return how many records a run is for."""
+    counts = tally(journal, annotator.id)
+    wanted = counts.pending
+    if scope.retry_failed is True:
+        wanted += counts.failed
+    elif scope.retry_failed:
+        wanted += sum(counts.failures.get(each, 0) for each in scope.retry_failed)
+    return wanted if scope.limit is None else min(scope.limit, wanted)
+
+
+def _records(journal: Journal, annotator: PromptedAnnotator, scope: Scope) -> Iterator[Record | Again]:
+    """Return the records of a run: those that failed, if they are asked about anew, then those without an outcome."""
+    if scope.retry_failed:
+        classes = () if scope.retry_failed is True else scope.retry_failed
+        for record, revision in journal.failures(annotator.id, classes):
+            yield Again(record, revision)
+    yield from journal.pending(annotator.id)
+
+
+def _elsewhere(journal: Journal, annotator: PromptedAnnotator) -> Collection[str]:
+    """Return the records whose requests are with the provider in a batch: they are open, and not lost."""
+    if journal.latest_event("batch", annotator.id) is None:
+        return ()
+    from postil.runner.batch import records_in_batches  # noqa: PLC0415 - aiohttp
+
+    return records_in_batches(journal, annotator.id)
+
+
+def _decided(annotator: PromptedAnnotator, found: OpenRequests, scope: Scope) -> Literal["resend", "hold"]:
+    """Return what becomes of requests whose replies were lost, and say so where there are any."""
+    if scope.lost != "ask":
+        lost = scope.lost
+    elif scope.decide is not None and found.requests:
+        lost = "resend" if scope.decide(found) else "hold"
+    else:
+        lost = "hold"
+    if found.requests:
+        cost = "" if found.usd is None else f" and may have cost up to ${found.usd:.4f}"
+        _log.warning(
+            "annotator %r: %d requests of earlier runs have no known outcome%s: %s",
+            annotator.name,
+            found.requests,
+            cost,
+            "they are sent again" if lost == "resend" else "they are held, and their records stay pending",
+        )
+    return lost
+
+
+def _tell_prior(journal: Journal, annotator: PromptedAnnotator, wanted: int) -> None:
+    """Say so where measuring the prior asks about more records than the run is for."""
+    ahead = requests_ahead(journal, annotator)
+    if ahead > wanted:
+        _log.warning(
+            "annotator %r: the model's prior is measured first, with %d requests for %d records to label;"
+            " it is measured once, and their replies serve the labels of later runs",
+            annotator.name,
+            ahead,
+            wanted,
+        )
 
 
 def _tell_changes(journal: Journal, annotator: PromptedAnnotator) -> None:
@@ -171,7 +294,9 @@ def _tell_changes(journal: Journal, annotator: PromptedAnnotator) -> None:
         )
 
 
-def _result(journal: Journal, annotator: PromptedAnnotator, summary: RunSummary) -> AnnotateResult:
+def _result(
+    journal: Journal, annotator: PromptedAnnotator, summary: RunSummary, found: OpenRequests | None = None
+) -> AnnotateResult:
     counts, spending = tally(journal, annotator.id), summary.spending
     return AnnotateResult(
         records=counts.records,
@@ -186,6 +311,9 @@ def _result(journal: Journal, annotator: PromptedAnnotator, summary: RunSummary)
         error=summary.error,
         annotator=annotator.name,
         unseen_usd=journal.unseen().usd,
+        open_intents=found.requests if found else 0,
+        open_intents_usd=found.usd if found else 0.0,
+        held=summary.held,
     )
 
 

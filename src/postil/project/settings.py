@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from postil.errors import SettingsError, TaskError
 from postil.runner.annotator import Calibration
+from postil.runner.policy import Lost
 from postil.tasks import Task
 from postil.tasks.kinds import KINDS
 from postil.types import JSON, Budget
@@ -68,6 +69,9 @@ class AnnotatorSettings(_Strict):
     concurrency: Annotated[int, Field(ge=1, le=4096)] | None = None
     attempts: Annotated[int, Field(ge=1, le=20)] = 5
     attempt_seconds: Annotated[float, Field(gt=0)] = 120.0
+    requests_per_minute: Annotated[float, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[float, Field(ge=1)] | None = None
+    lost: Lost = "resend"
     context_tokens: Annotated[int, Field(ge=64)] | None = None
     log_probs: bool = True
     schema_: Annotated[bool, Field(alias="schema")] = False
@@ -77,12 +81,14 @@ class AnnotatorSettings(_Strict):
     slots: Annotated[int, Field(ge=1, le=64)] = 2
     shots: Annotated[int, Field(ge=0, le=200)] = 0
     demonstrations: Literal["fixed", "random", "similar"] = "random"
+    candidates: Annotated[int, Field(ge=0, le=1000)] | None = None
     calibrate: Calibration | Literal["auto"] = "auto"
     repairs: Annotated[int, Field(ge=0, le=3)] = 1
     template: str | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: int | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens_per_record: Annotated[int, Field(ge=1)] | None = None
     price: PriceSettings | None = None
 
 

@@ -160,7 +160,7 @@ class Verifier:
             self._outcome_of(record, stored, words, annotator)
 
     def _outcome_of(self, record: Record, stored: StoredOutcome, words: str, annotator: PromptedAnnotator) -> None:
-        outcome, interview = stored.outcome, Interview(annotator, record)
+        outcome, interview = stored.outcome, Interview(annotator, record, stored.revision)
         last = None
         while (asked := interview.asked) is not None:
             last = asked.digest

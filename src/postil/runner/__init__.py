@@ -2,9 +2,11 @@
 
 from postil.runner.annotator import Interview, PromptedAnnotator, Sampling
 from postil.runner.money import Price
-from postil.runner.run import Interviewed, Policy, Progress, Runner, RunSummary
+from postil.runner.policy import Policy
+from postil.runner.run import Again, Interviewed, Progress, Runner, RunSummary
 
 __all__ = [
+    "Again",
     "Interview",
     "Interviewed",
     "Policy",

@@ -6,14 +6,27 @@ from functools import cached_property
 from typing import Final, Literal
 
 from postil.canonical import digest
-from postil.errors import AnswerError, EngineError, Filtered, RecordRejected, Refused, Transient, Truncated
+from postil.errors import (
+    AnswerError,
+    CostCapReached,
+    DataError,
+    EngineError,
+    Filtered,
+    InputTruncated,
+    RecordRejected,
+    Refused,
+    Transient,
+    Truncated,
+)
 from postil.prompts import Prompt
 from postil.runner.identity import request_digest
-from postil.tasks import CompoundTask, Reading, Task
+from postil.tasks import CompoundTask, NarrowableTask, Reading, Task
 from postil.types import (
     JSON,
     Abstention,
     Annotation,
+    Answer,
+    CandidateSelector,
     Completion,
     Confidence,
     Demonstration,
@@ -24,11 +37,12 @@ from postil.types import (
     Provenance,
     Record,
     Request,
+    Usage,
 )
 
 Calibration = Literal["batch", "content_free", "none"]
 
-_NO_REPAIR: Final = (Refused, Filtered)
+_NO_REPAIR: Final = (Refused, Filtered, InputTruncated)
 """Replies that are no slip of the pen: asking again would be asking somebody to change their mind."""
 
 
@@ -71,6 +85,10 @@ class PromptedAnnotator:
     calibration: Calibration = "none"
     repairs: int = 1
     """How often an answer that cannot be used is sent back with the reason."""
+    candidates: CandidateSelector | None = None
+    """Which labels of a large label set the prompt offers for a record; `None`: all of them."""
+    max_tokens_per_record: int | None = None
+    """The most that all requests about one record may take, replies included (reliability J5)."""
     prior: tuple[float, ...] | None = None
     """The model's prior over the prompt's choices, once it has been measured."""
 
@@ -86,6 +104,8 @@ class PromptedAnnotator:
             "sampling": asdict(self.sampling),
             "calibration": self.calibration,
             "repairs": self.repairs,
+            "candidates": None if self.candidates is None else self.candidates.identity,
+            "max_tokens_per_record": self.max_tokens_per_record,
         }
 
     @cached_property
@@ -104,7 +124,7 @@ class PromptedAnnotator:
         Raises:
             RecordRejected: nothing can be asked about it; the subclass says why.
         """
-        return self._request(0, self._shown(0, record, ()), record)
+        return self._request(0, *self._posed(0, record), self._shown(0, record, ()), record)
 
     def request_digest(self, request: Request) -> str:
         """Return the digest of everything the engine is told: equal digests may share one reply (reliability C1)."""
@@ -114,14 +134,20 @@ class PromptedAnnotator:
     def _engine_digest(self) -> str:
         return digest(self.engine.identity)
 
-    def inquiry(self, record: Record) -> Inquiry:
-        """Ask about a record until there is an outcome: a reply that cannot be read is a failure, never a label."""
+    def inquiry(self, record: Record, replicate: int = 0) -> Inquiry:
+        """Ask about a record until there is an outcome: a reply that cannot be read is a failure, never a label.
+
+        Each replicate is an inquiry of its own, with replies of its own (reliability C3).
+        """
         readings: list[Reading] = []
+        allowance = _Allowance(self.max_tokens_per_record, self.engine)
         try:
             for part in range(len(self.prompts)):
                 shown = self._shown(part, record, readings)
-                first = self._asked(self._request(part, shown, record))
-                reading, asked, model = yield from self._question(part, shown, first)
+                task, prompt = self._posed(part, record)
+                request = self._request(part, task, prompt, shown, record)
+                first = self._asked(replace(request, replicate=replicate) if replicate else request)
+                reading, asked, model = yield from self._question(task, prompt, shown, first, allowance)
                 readings.append(reading)
                 if reading.answer is None or part + 1 == len(self.prompts):
                     return self._outcome(record, readings, Provenance(asked.digest, model))
@@ -134,15 +160,17 @@ class PromptedAnnotator:
         raise AssertionError("an annotator has at least one prompt")
 
     def _question(
-        self, part: int, record: Record, asked: Asked
+        self, task: Task, prompt: Prompt, record: Record, asked: Asked, allowance: "_Allowance"
     ) -> Generator[Asked, Completion | EngineError, tuple[Reading, Asked, str | None]]:
         """Ask one part, with a higher ceiling where the reply was cut and a repair where it was wrong."""
-        task, prompt, repairs, raised = self.parts[part], self.prompts[part], self.repairs, False
+        repairs, raised = self.repairs, False
         prior = self.prior if len(self.prompts) == 1 else None
         while True:
+            allowance.check(asked.request)
             reply = yield asked
             if isinstance(reply, EngineError):
                 raise _Unanswered(reply, Provenance())
+            allowance.take(reply.usage)
             try:
                 return task.read(reply, prompt.form, record, prior), asked, reply.model
             except AnswerError as error:
@@ -165,11 +193,22 @@ class PromptedAnnotator:
             return record
         return self.task.part_record(part, record, [each.answer for each in readings if each.answer is not None])
 
-    def _request(self, part: int, shown: Record, record: Record) -> Request:
+    def _posed(self, part: int, record: Record) -> tuple[Task, Prompt]:
+        """Return the task and the prompt of a part, narrowed to the candidates for a record where there are any."""
+        task, prompt = self.parts[part], self.prompts[part]
+        if self.candidates is None or not isinstance(task, NarrowableTask):
+            return task, prompt
+        narrowed = task.narrowed(frozenset(self.candidates.select(record)))
+        return narrowed, Prompt(narrowed, narrowed.form(self.engine.capabilities), prompt.template)
+
+    def _request(self, part: int, task: Task, prompt: Prompt, shown: Record, record: Record) -> Request:
         demonstrations: Sequence[Demonstration] = () if self.selector is None else self.selector.select(record)
         if isinstance(self.task, CompoundTask):
             demonstrations = [_of_part(self.task, part, each) for each in demonstrations]
-        return self.prompts[part].request(
+        elif self.candidates is not None:
+            # A label that is not offered would teach the model to answer what is not read.
+            demonstrations = [each for each in demonstrations if _is_answer(task, each.answer)]
+        return prompt.request(
             shown,
             demonstrations,
             count_tokens=self.engine.count_tokens,
@@ -193,7 +232,10 @@ class PromptedAnnotator:
     def _outcome(self, record: Record, readings: Sequence[Reading], provenance: Provenance) -> Outcome:
         reading = readings[-1]
         if reading.answer is not None and isinstance(self.task, CompoundTask):
-            reading = self.task.combine(readings)
+            try:
+                reading = self.task.combine(readings)
+            except AnswerError as error:
+                return Failure(record.id, self.id, error.failure_class, str(error), provenance)
         if reading.answer is None:
             return Abstention(record.id, self.id, reading.abstained, provenance)
         return Annotation(
@@ -225,9 +267,9 @@ class Interview:
 
     __slots__ = ("_inquiry", "asked", "outcome")
 
-    def __init__(self, annotator: PromptedAnnotator, record: Record) -> None:
+    def __init__(self, annotator: PromptedAnnotator, record: Record, replicate: int = 0) -> None:
         """Begin; where nothing can be asked, there is an outcome at once."""
-        self._inquiry = annotator.inquiry(record)
+        self._inquiry = annotator.inquiry(record, replicate)
         self.asked: Asked | None = None
         """What is to be asked, `None` at the end."""
         self.outcome: Outcome | None = None
@@ -245,6 +287,35 @@ class Interview:
         return self.outcome
 
 
+class _Allowance:
+    """What may still be spent on one record; it follows from the replies alone, so that it can be derived again."""
+
+    __slots__ = ("_engine", "_left", "_whole")
+
+    def __init__(self, tokens: int | None, engine: Engine) -> None:
+        self._whole = self._left = tokens
+        self._engine = engine
+
+    def check(self, request: Request) -> None:
+        """Do nothing if a request fits whatever it comes to.
+
+        Raises:
+            CostCapReached: it may come to more.
+        """
+        if self._left is None:
+            return
+        most = self._engine.count_tokens(request.messages) + request.max_tokens
+        if most > self._left:
+            raise CostCapReached(
+                f"the next request may take {most} tokens; of the {self._whole} for one record, {self._left} are left"
+            )
+
+    def take(self, usage: Usage) -> None:
+        """Take off what a reply came to."""
+        if self._left is not None:
+            self._left -= usage.input_tokens + usage.output_tokens
+
+
 class _Unanswered(Exception):
     """A question that ended without an answer."""
 
@@ -258,3 +329,11 @@ def _of_part(task: CompoundTask, part: int, whole: Demonstration) -> Demonstrati
     """Return what a demonstration of the whole task shows of one of its parts."""
     answers = [task.part_answer(each, whole.answer) for each in range(part + 1)]
     return Demonstration(task.part_record(part, whole.record, answers[:part]), answers[part], whole.rationale)
+
+
+def _is_answer(task: Task, answer: Answer) -> bool:
+    try:
+        task.accept(answer)
+    except DataError:
+        return False
+    return True

@@ -1,14 +1,16 @@
 """One request and its one answer: sent once, tried again where that helps, paid within the budget, written down."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from postil.errors import BrokenReply, DataError, EngineError, RunFatal, Transient
+from postil.errors import BrokenReply, DataError, EngineError, RateLimited, RunFatal
+from postil.runner.gate import Gate
 from postil.runner.halt import Halt, Stop
 from postil.runner.identity import Digests
 from postil.runner.money import Ledger, Worst
+from postil.runner.pace import Ticket
 from postil.runner.retries import Retries
 from postil.store import Intent, Journal
 from postil.store.rows import MAY_BE_BILLED, completion_row
@@ -23,6 +25,10 @@ It is called once for a question, with what is written down.
 _NOTHING: Final = Worst()
 
 
+class Held(Exception):
+    """The request may have been paid for already, and is not to be sent again: its record stays pending."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request, on whose behalf it is made, and the digest of everything the engine is told."""
@@ -31,6 +37,8 @@ class Question:
     digest: str
     record: str | None
     purpose: str
+    revision: int = 0
+    """Of the outcome that its answer may lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +48,67 @@ class Answered:
     intent: int
     reply: Completion | EngineError
     outcome: Outcome | None = None
+    wait: float | None = None
+    """Seconds until it is to be sent again; `None` if it is not."""
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """Requests that have left, and the most they can come to, as far as a budget needs to know."""
+
+    requests: int = 0
+    """On their way."""
+    usd: float = 0.0
+    dropped: int = 0
+    """Called off: they may be paid for, and their intents stay open."""
+    dropped_usd: float = 0.0
+
+    def leave(self, worst: Worst) -> None:
+        """Count a request that leaves."""
+        self.requests += 1
+        self.usd += worst.usd
+
+    def back(self, worst: Worst) -> None:
+        """Count a request that is back."""
+        self.requests -= 1
+        # No drift of rounding from one request to the next.
+        self.usd = self.usd - worst.usd if self.requests else 0.0
+
+    def drop(self, worst: Worst) -> None:
+        """Count a request that nobody waits for any more."""
+        self.dropped += 1
+        self.dropped_usd += worst.usd
 
 
 class Asker:
     """Puts questions of one run to one engine. Equal questions are sent once and answered for all."""
 
     def __init__(
-        self, journal: Journal, engine: Engine, *, annotator: str, ledger: Ledger, retries: Retries, halt: Halt
+        self,
+        journal: Journal,
+        engine: Engine,
+        *,
+        annotator: str,
+        ledger: Ledger,
+        retries: Retries,
+        halt: Halt,
+        gate: Gate,
+        held: Iterable[str] = (),
     ) -> None:
-        """Write to a journal under an annotator's id; `begin` comes before the first question."""
+        """Write to a journal under an annotator's id; `begin` comes before the first question.
+
+        `held` are the digests of requests that must not be sent again.
+        """
         self.run = 0
+        self.under_way = UnderWay()
         self._journal = journal
         self._engine = engine
         self._annotator = annotator
         self._ledger = ledger
         self._retries = retries
         self._halt = halt
+        self._gate = gate
+        self._held = set(held)
         self._in_flight: dict[str, asyncio.Future[Answered | None]] = {}
         self._answered = Digests(0)
 
@@ -71,6 +124,7 @@ class Asker:
 
         Raises:
             Stop: the run has stopped; the record stays pending.
+            Held: the request must not be sent again; the record stays pending.
             StoreError: the journal cannot be written.
         """
         asked = self._in_flight.get(question.digest)
@@ -79,20 +133,22 @@ class Asker:
             answered = await asyncio.shield(asked)
             if answered is None:
                 raise Stop
-            return await self._shared(answered, read)
+            return await self._shared(answered, question, read)
         if question.digest in self._answered:
             known = self._journal.answered(question.digest)
             if known is not None:
-                return await self._shared(Answered(*known), read)
+                return await self._shared(Answered(*known), question, read)
+        if question.digest in self._held:
+            raise Held
         return await self._first(question, read)
 
-    async def _shared(self, answered: Answered, read: Read | None) -> Answered:
+    async def _shared(self, answered: Answered, question: Question, read: Read | None) -> Answered:
         """Give a record the outcome of a reply that another one asked for."""
         if read is None:
             return answered
         outcome = read(answered.reply)
         if outcome is not None:
-            await self._journal.write_outcome(outcome, answered.intent)
+            await self._journal.write_outcome(outcome, answered.intent, question.revision)
         return Answered(answered.intent, answered.reply, outcome)
 
     async def _first(self, question: Question, read: Read | None) -> Answered:
@@ -107,46 +163,59 @@ class Asker:
             future.set_result(answered)
 
     async def _attempts(self, question: Question, read: Read | None) -> Answered:
-        worst = self._worst(question.request)
-        attempt = 1
+        most, attempt = self._most(question.request), 1
+        worst = self._ledger.worst(most) if most is not None and self._ledger.counts_tokens else _NOTHING
         while True:
-            answered = await self._attempt(question, attempt, worst, read)
-            error = answered.reply
-            if isinstance(error, RunFatal):
-                self._halt.stop("provider", error)
-                raise Stop
-            if not isinstance(error, Transient) or attempt >= self._retries.attempts:
+            answered = await self._attempt(question, attempt, most, worst, read)
+            if answered.wait is None:
+                if isinstance(answered.reply, RunFatal):
+                    self._halt.stop("provider", answered.reply)
+                    raise Stop
                 return answered
-            await self._retries.after(error, attempt)
+            await self._halt.pause(answered.wait)
             attempt += 1
 
-    def _worst(self, request: Request) -> Worst:
-        if not self._ledger.counts_tokens:
-            return _NOTHING
-        return self._ledger.worst(Usage(self._engine.count_tokens(request.messages), request.max_tokens))
+    def _most(self, request: Request) -> Usage | None:
+        """Return the most that a request can come to, where budget or limits need to know."""
+        if not (self._ledger.counts_tokens or self._gate.counts_tokens):
+            return None
+        return Usage(self._engine.count_tokens(request.messages), request.max_tokens)
 
-    async def _attempt(self, question: Question, attempt: int, worst: Worst, read: Read | None) -> Answered:
+    async def _attempt(
+        self, question: Question, attempt: int, most: Usage | None, worst: Worst, read: Read | None
+    ) -> Answered:
         if not await self._ledger.reserve(worst):
             self._halt.stop("budget")
             raise Stop
+        ticket: Ticket | None = None
         try:
-            # Room in the budget may come late: by now a pause may be on, or the run may have stopped.
-            await self._retries.ready()
+            ticket = await self._gate.enter(most)
+            # Leave may come late: by now the run may have stopped.
             self._halt.check()
             intent = await self._journal.write_intent(self._intent(question, attempt, worst))
         except BaseException:
+            if ticket is not None:
+                self._gate.withdraw(ticket)
             self._ledger.cancel(worst)
             raise
+        sent = _Sent(question, attempt, worst, read, intent, ticket)
+        if self._gate.quiet(ticket):
+            await self._keep_quiet(sent)
+        self.under_way.leave(worst)
         try:
             completion = await self._engine.complete(question.request)
             usd = self._ledger.cost(completion.usage)
         except EngineError as error:
-            return await self._failed(intent, error, attempt, worst, read)
+            return await self._failed(sent, error)
         except BaseException:
             # Called off, or a defect of the engine: the intent stays open, for it may have been paid.
+            self.under_way.drop(worst)
+            self._gate.withdraw(ticket)
             self._ledger.lose(worst)
             raise
-        return await self._completed(question, intent, completion, usd, attempt, worst, read)
+        finally:
+            self.under_way.back(worst)
+        return await self._completed(sent, completion, usd)
 
     def _intent(self, question: Question, attempt: int, worst: Worst) -> Intent:
         counted = worst is not _NOTHING
@@ -161,48 +230,75 @@ class Asker:
             worst.usd if counted else None,
         )
 
-    async def _completed(
-        self,
-        question: Question,
-        intent: int,
-        completion: Completion,
-        usd: float | None,
-        attempt: int,
-        worst: Worst,
-        read: Read | None,
-    ) -> Answered:
+    async def _keep_quiet(self, sent: "_Sent") -> None:
+        """Wait with a request whose intent is written: meanwhile the server has asked for quiet (reliability R11)."""
+        try:
+            while seconds := self._gate.quiet(sent.ticket):
+                await self._halt.pause(seconds)
+                self._halt.check()
+        except BaseException as error:
+            self._gate.withdraw(sent.ticket)
+            self._ledger.settle(sent.worst)
+            if isinstance(error, Stop):
+                not_sent = RateLimited("not sent: the server had asked for quiet, and the run stopped")
+                await self._journal.write_error(sent.intent, not_sent)
+            raise
+
+    async def _completed(self, sent: "_Sent", completion: Completion, usd: float | None) -> Answered:
         outcome = defect = None
         try:
-            reply = completion_row(intent, completion, usd)
+            reply = completion_row(sent.intent, completion, usd)
         except DataError as error:
-            fault = BrokenReply(f"the engine returned what is no completion: {error.args[0]}")
-            return await self._failed(intent, fault, attempt, worst, read)
+            return await self._failed(sent, BrokenReply(f"the engine returned what is no completion: {error.args[0]}"))
+        self._gate.came(sent.ticket, completion)
         try:
-            outcome = read(completion) if read else None
+            outcome = sent.read(completion) if sent.read else None
         except Exception as error:
             # A defect in reading is no reason to lose a reply that was paid for.
             defect = error
         try:
             try:
-                await self._journal.write_reply(reply, outcome)
+                await self._journal.write_reply(reply, outcome, sent.question.revision)
             except DataError as error:
                 defect = error
                 await self._journal.write_reply(reply)
         except BaseException:
-            self._ledger.lose(worst)
+            self._ledger.lose(sent.worst)
             raise
-        self._answered.add(question.digest)
-        self._ledger.settle(worst, completion.usage)
+        self._answered.add(sent.question.digest)
+        self._ledger.settle(sent.worst, completion.usage)
         if defect is not None:
             raise defect
-        return Answered(intent, completion, outcome)
+        return Answered(sent.intent, completion, outcome)
 
-    async def _failed(self, intent: int, error: EngineError, attempt: int, worst: Worst, read: Read | None) -> Answered:
-        if isinstance(error, MAY_BE_BILLED):
-            self._ledger.lose(worst)
+    async def _failed(self, sent: "_Sent", error: EngineError) -> Answered:
+        question, maybe_paid = sent.question, isinstance(error, MAY_BE_BILLED)
+        if maybe_paid:
+            self._ledger.lose(sent.worst)
         else:
-            self._ledger.settle(worst)
-        again = isinstance(error, RunFatal) or (isinstance(error, Transient) and attempt < self._retries.attempts)
-        outcome = None if again or read is None else read(error)
-        await self._journal.write_error(intent, error, outcome)
-        return Answered(intent, error, outcome)
+            self._ledger.settle(sent.worst)
+        again = self._retries.again(error, sent.attempt, has_answered=self._gate.has_answered)
+        wait = self._retries.wait_after(error, sent.attempt)
+        self._gate.failed(sent.ticket, error, question.digest, wait)
+        down = self._gate.down
+        last = not (again or down or isinstance(error, RunFatal))
+        outcome = sent.read(error) if last and sent.read else None
+        if maybe_paid and self._retries.lost == "hold":
+            self._held.add(question.digest)
+        await self._journal.write_error(sent.intent, error, outcome, question.revision)
+        if down is not None:
+            self._halt.stop("provider", down)
+            raise Stop
+        return Answered(sent.intent, error, outcome, wait if again else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """One attempt at a question, whose intent is written."""
+
+    question: Question
+    attempt: int
+    worst: Worst
+    read: Read | None
+    intent: int
+    ticket: Ticket

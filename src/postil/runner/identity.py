@@ -52,7 +52,8 @@ def request_digest(engine: str, request: Request) -> str:
     tokens = "true" if request.token_probabilities else "false"
     text = (
         f'[{encode_basestring(engine)},{{"choices":[{choices}],"max_tokens":{request.max_tokens:d}'
-        f',"messages":[{messages}],"schema":{schema},"seed":{seed},"temperature":{float(request.temperature)!r},"token_probabilities":{tokens}}}]'
+        f',"messages":[{messages}],"replicate":{request.replicate:d},"schema":{schema},"seed":{seed}'
+        f',"temperature":{float(request.temperature)!r},"token_probabilities":{tokens}}}]'
     )
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()}"
 

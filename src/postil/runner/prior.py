@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from postil.runner.annotator import PromptedAnnotator
+from postil.store import Journal
 from postil.tasks import Task
 from postil.tasks.shown import Shown
 from postil.types import Record
@@ -41,3 +43,13 @@ def measured_prior(distributions: Iterable[Sequence[float]]) -> tuple[float, ...
     means = [math.exp(math.fsum(column) / len(logs)) for column in zip(*logs, strict=True)]
     total = math.fsum(means)
     return tuple(mean / total for mean in means)
+
+
+def requests_ahead(journal: Journal, annotator: PromptedAnnotator) -> int:
+    """Return how many requests the prior takes at most before the first label; none once it is measured."""
+    if annotator.calibration == "none" or journal.latest_event("prior", annotator.id) is not None:
+        return 0
+    records = journal.count_records()
+    if annotator.calibration == "batch" and records >= SMALLEST_BATCH:
+        return min(BATCH_SIZE, records)
+    return len(content_free_records(annotator.task))

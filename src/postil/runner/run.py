@@ -5,44 +5,22 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from postil._version import __version__
 from postil.errors import EngineError, RecordRejected, RunFatal, SettingsError, StoreError, Transient
 from postil.runner.annotator import Asked, Interview, PromptedAnnotator
-from postil.runner.asking import Asker, Question
+from postil.runner.asking import Asker, Held, Question, UnderWay
+from postil.runner.gate import Gate
 from postil.runner.halt import Halt, Stop, Stopped
 from postil.runner.money import FREE, Ledger, Price
+from postil.runner.policy import DEFAULT_POLICY, Policy
 from postil.runner.prior import BATCH_SIZE, SMALLEST_BATCH, content_free_records, measured_prior
 from postil.runner.retries import Retries
 from postil.store import Journal, Spending
 from postil.types import JSON, Annotation, Budget, Completion, Failure, Outcome, Record, Request
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How hard the runner tries."""
-
-    concurrency: int = 16
-    """The most requests in flight."""
-    attempts: int = 5
-    """The most times one request is sent in a run, the first included."""
-    first_wait: float = 0.5
-    """The longest wait before the second attempt, in seconds; each further one may be twice as long."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would do nothing.
-
-        Raises:
-            SettingsError: no request could ever leave.
-        """
-        for name in ("concurrency", "attempts"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"`{name}` must be at least 1, got {getattr(self, name)!r}")
-
-
 NO_LIMIT: Final = Budget()
-DEFAULT_POLICY: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +46,19 @@ class RunSummary:
     stopped: Stopped | None
     error: EngineError | None
     """The provider error that stopped it."""
+    held: int = 0
+    """Records that were not asked about, because their requests may have been paid for already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A record that has an outcome and is asked about anew, and which revision of its outcome comes of it."""
+
+    record: Record
+    revision: int
+
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(slots=True)
@@ -92,11 +83,13 @@ class Runner:
         budget: Budget = NO_LIMIT,
         price: Price | None = None,
         policy: Policy = DEFAULT_POLICY,
+        held: Iterable[str] = (),
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         """Take what the run is made of; a budget is the project's, whatever was spent before counts.
 
-        `price` is `None` where it is unknown; `rng` only spreads waits.
+        `price` is `None` where it is unknown; `rng` only spreads waits; `held` are the digests of requests that must
+        not be sent again.
 
         Raises:
             SettingsError: the budget is in dollars and the price unknown.
@@ -114,18 +107,21 @@ class Runner:
         self._budget = budget
         self._ledger = Ledger(budget, self._price)
         self._halt = Halt(budget.seconds)
+        self._gate = Gate(annotator.engine, self._halt, rng, policy)
         self._asker = Asker(
             journal,
             annotator.engine,
             annotator=annotator.id,
             ledger=self._ledger,
-            retries=Retries(self._halt, rng, policy.attempts, policy.first_wait),
+            retries=Retries(rng, policy.attempts, policy.first_wait, policy.lost),
             halt=self._halt,
+            gate=self._gate,
+            held=held,
         )
         self._defect: Exception | None = None
         self._phase: Literal["calibrating", "labelling"] = "labelling"
         self._failures: Counter[str] = Counter()
-        self._done = self._total = 0
+        self._done = self._total = self._held = 0
 
     @property
     def annotator(self) -> PromptedAnnotator:
@@ -136,7 +132,12 @@ class Runner:
         """Let requests in flight end, send no more. May be called from a signal handler or another thread."""
         self._halt.interrupt()
 
-    async def run(self, records: Iterable[Record], total: int) -> RunSummary:
+    @property
+    def under_way(self) -> UnderWay:
+        """The requests that have left and are not back yet."""
+        return self._asker.under_way
+
+    async def run(self, records: Iterable[Record | Again], total: int) -> RunSummary:
         """Give each record an outcome; `total` is how many records are expected, for progress.
 
         Raises:
@@ -144,13 +145,14 @@ class Runner:
         """
         self._begin(total)
         self._total = total
-        await self._calibrate()
-        await self._work(records, self._label)
+        with self._gate.opened():
+            await self._calibrate()
+            await self._work(records, self._label)
         spending, seconds = self._journal.spending(run=self._asker.run), self._halt.seconds
         stopped, error = self._halt.reason, self._halt.error
         body = {"run": self._asker.run, "stopped": stopped, "seconds": seconds, "heads": self._journal.heads()}
         self._journal.add_event("run_end", self._annotator.id, body)
-        return RunSummary(spending, seconds, stopped, error)
+        return RunSummary(spending, seconds, stopped, error, self._held)
 
     async def ask(self, records: Sequence[Record]) -> Mapping[str, Interviewed]:
         """Return what is said about each record, and the outcome it would have; none is given.
@@ -170,14 +172,18 @@ class Runner:
             interview = Interview(self._annotator, record)
             said = Interviewed()
             while (asked := interview.asked) is not None:
-                reply = (await self._asker.ask(_question(asked, record.id, "preview"))).reply
+                try:
+                    reply = (await self._asker.ask(_question(asked, record.id, "preview"))).reply
+                except Held:
+                    return
                 found[record.id] = said
                 said.exchanges.append((asked.request, reply))
                 interview.take(reply)
             said.outcome = interview.outcome
             found[record.id] = said
 
-        await self._work(records, ask)
+        with self._gate.opened():
+            await self._work(records, ask)
         if self._halt.error is not None:
             raise self._halt.error
         return found
@@ -198,9 +204,9 @@ class Runner:
         run = self._journal.add_event("run", self._annotator.id, manifest)
         self._asker.begin(run, records + BATCH_SIZE)
 
-    async def _work(self, records: Iterable[Record], act: Callable[[Record], Awaitable[None]]) -> None:
+    async def _work(self, items: Iterable[_Item], act: Callable[[_Item], Awaitable[None]]) -> None:
         """Let workers share one iterator: memory stays flat however many records there are."""
-        shared = iter(records)
+        shared = iter(items)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._policy.concurrency):
@@ -211,11 +217,11 @@ class Runner:
         if self._defect is not None:
             raise self._defect
 
-    async def _worker(self, records: Iterator[Record], act: Callable[[Record], Awaitable[None]]) -> None:
+    async def _worker(self, items: Iterator[_Item], act: Callable[[_Item], Awaitable[None]]) -> None:
         try:
-            for record in records:
+            for item in items:
                 self._halt.check()
-                await act(record)
+                await act(item)
         except Stop:
             return
         except StoreError:
@@ -278,10 +284,13 @@ class Runner:
                 return
             asked = Asked(request, self._annotator.request_digest(request))
             question = _question(asked, record.id if stored else None, "prior")
-            reply = (await self._asker.ask(question)).reply
+            try:
+                reply = (await self._asker.ask(question)).reply
+            except Held:
+                return
             if isinstance(reply, Transient):
                 lost.append(reply)
-            elif isinstance(reply, Completion) and reply.choice_probabilities is not None:
+            elif isinstance(reply, Completion) and _is_whole(reply) and reply.choice_probabilities is not None:
                 found[record.id] = question.digest, reply.choice_probabilities
             self._tell()
 
@@ -294,12 +303,17 @@ class Runner:
 
     # A record
 
-    async def _label(self, record: Record) -> None:
-        interview = Interview(self._annotator, record)
-        if interview.outcome is not None:
+    async def _label(self, item: Record | Again) -> None:
+        record, revision = (item.record, item.revision) if isinstance(item, Again) else (item, 0)
+        interview = Interview(self._annotator, record, revision)
+        if interview.outcome is not None and not revision:
             await self._journal.write_outcome(interview.outcome)
         while (asked := interview.asked) is not None:
-            await self._asker.ask(_question(asked, record.id, "label"), interview.take)
+            try:
+                await self._asker.ask(_question(asked, record.id, "label", revision), interview.take)
+            except Held:
+                self._held += 1
+                return
         if interview.outcome is not None:
             self._count(interview.outcome)
 
@@ -318,5 +332,10 @@ class Runner:
         self._on_progress(Progress(self._done, self._total, dict(self._failures), usd, self._halt.seconds, self._phase))
 
 
-def _question(asked: Asked, record: str | None, purpose: str) -> Question:
-    return Question(asked.request, asked.digest, record, purpose)
+def _question(asked: Asked, record: str | None, purpose: str, revision: int = 0) -> Question:
+    return Question(asked.request, asked.digest, record, purpose, revision)
+
+
+def _is_whole(reply: Completion) -> bool:
+    """Return whether the model has read the whole prompt: only then its probabilities are of this record."""
+    return reply.finish != "input_cut"

@@ -28,13 +28,29 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> aps
     return connection
 
 
+def wal_is_safe(version: str) -> bool:
+    """Return whether a release of SQLite has the race mended in which a log begun anew loses commits (reliability D5).
+
+    It was there from 3.7.0 to 3.51.2, and mended in 3.51.3, 3.50.7 and 3.44.6.
+    """
+    release = tuple(map(int, version.split(".")[:3]))
+    return release >= (3, 51, 3) or (3, 50, 7) <= release < (3, 51) or (3, 44, 6) <= release < (3, 45)
+
+
 def make_durable(connection: apsw.Connection) -> None:
-    """Make commits survive a loss of power (FULL, reliability D2), and let readers read beside a writer (WAL)."""
+    """Make commits survive a loss of power (reliability D2), and let readers read beside a writer (WAL).
+
+    Where the SQLite that is linked could lose commits so, readers and writer wait for each other instead.
+    """
+    safe = wal_is_safe(apsw.sqlite_lib_version())
+    pragmas = (
+        "journal_mode = WAL; PRAGMA synchronous = FULL" if safe else "journal_mode = DELETE; PRAGMA synchronous = EXTRA"
+    )
     until = time.monotonic() + _PATIENCE_MS / 1000
     while True:
         try:
             # Fetched, for a statement that returns a row holds up those after it.
-            connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+            connection.execute(f"PRAGMA {pragmas}").fetchall()
         except apsw.BusyError:
             # The one change that SQLite does not wait for: somebody else is opening the new file too.
             if time.monotonic() > until:

@@ -19,6 +19,8 @@ Write = Callable[[Appender], Result]
 _Queued = tuple[Write[Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 _LARGEST_GROUP: Final = 1024
+_MOST_TURNS: Final = 16
+"""Turns of the event loop that a write may wait for others, as long as every turn brings some."""
 
 
 class GroupCommit:
@@ -52,12 +54,20 @@ class GroupCommit:
         future: asyncio.Future[Result] = loop.create_future()
         self._queue.append((write, loop, future))
         if self._waking is not loop:
-            # Once all that is ready to run has run: one group for all that it writes.
             self._waking = loop
-            loop.call_soon(self._wake_up)
+            loop.call_soon(self._wake_up, loop, 0, 1)
         return await future
 
-    def _wake_up(self) -> None:
+    def _wake_up(self, loop: asyncio.AbstractEventLoop, known: int, turn: int) -> None:
+        """Wake the thread after a turn of the loop that brought no further write: one group for all that is ready.
+
+        A busy loop gets few large groups, each of which costs it as much as a small one; an idle loop waits for
+        nothing.
+        """
+        queued = len(self._queue)
+        if queued > known and turn < _MOST_TURNS:
+            loop.call_soon(self._wake_up, loop, queued, turn + 1)
+            return
         self._waking = None
         self._wake.set()
 
@@ -72,9 +82,12 @@ class GroupCommit:
         while not self._closed or self._queue:
             self._wake.wait()
             self._wake.clear()
-            while self._queue:
-                # What is queued meanwhile comes in the next group.
-                self._settle([self._queue.popleft() for _ in range(min(len(self._queue), _LARGEST_GROUP))])
+            # What is queued meanwhile comes in the next group, whose own turns are being counted.
+            left = len(self._queue)
+            while left:
+                size = min(left, _LARGEST_GROUP)
+                self._settle([self._queue.popleft() for _ in range(size)])
+                left -= size
 
     def _settle(self, group: list[_Queued]) -> None:
         results: list[Any] = []

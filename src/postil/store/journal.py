@@ -1,8 +1,10 @@
 """The journal: one append-only SQLite file from which everything else is derived."""
 
+import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+import math
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -12,7 +14,7 @@ from typing import Any, Final
 
 import apsw
 
-from postil.canonical import digest
+from postil.canonical import canonical_json, digest
 from postil.errors import DataError, EngineError, StoreError
 from postil.store.connection import connect, make_durable, reading, transaction, write_error
 from postil.store.group_commit import GroupCommit
@@ -27,12 +29,29 @@ from postil.store.rows import (
     stored_outcome,
 )
 from postil.store.sealing import TABLES, Appender, broken, head, restored, storable
+from postil.store.seen import Seen
+from postil.store.totals import NOTED, Sent, Totals, counted, heads_of, hold
 from postil.types import JSON, Answer, Completion, Outcome, Record, Usage
 
-__all__ = ["SCHEMA_VERSION", "Imported", "Intent", "Journal", "Reply", "Spending", "StoredOutcome", "Unseen", "now"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Imported",
+    "Intent",
+    "Journal",
+    "LostRequest",
+    "Reply",
+    "Spending",
+    "StoredOutcome",
+    "Unseen",
+    "now",
+]
 
 SCHEMA_VERSION: Final = "2"
 _FEWEST_FOR_A_PACE: Final = 5
+
+# Rows beyond those that totals were noted for, from which on they are noted again: counting so many takes a tenth of a
+# second, and a journal of a million records gets some dozens of notes at most.
+_WORTH_NOTING: Final = 50_000
 
 # Pending records are read ahead in portions: between two of them no read holds up the clearing of the log.
 _PORTION: Final = 256
@@ -70,6 +89,22 @@ class StoredOutcome:
     outcome: Outcome
     completion: Completion | None
     error: Mapping[str, JSON] | None = None
+    revision: int = 0
+    """0 for the first outcome of a record; each later one took the place of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostRequest:
+    """A request that may have been paid for, and has no reply that was seen."""
+
+    intent: int
+    request: str
+    annotator: str
+    record: str | None
+    most_usd: float | None
+    """The most it can have come to; `None` where no budget asked for it."""
+    open: bool
+    """Whether nothing came back at all; else it is known how it was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +168,7 @@ class Journal:
             self._connection.close()
             raise error if isinstance(error, StoreError) else _no_journal(path, error) from None
         self._writer = GroupCommit(path, writing)
+        self._counted = Totals()
 
     def _prepare(self) -> None:
         # Looks before it writes: a file of somebody else's must stay as it was.
@@ -177,11 +213,17 @@ class Journal:
         """
         added = known = 0
         with self._appending() as rows:
+            # Of an empty table nothing has to be looked up but what may have come before in the same file.
+            seen = None if rows.find("SELECT 1 FROM record LIMIT 1", ()) else Seen()
             for record, place in located:
-                fingerprint = digest(record.fields)
-                earlier = rows.find("SELECT digest FROM record WHERE id = ?", (record.id,))
+                fields = canonical_json(record.fields)
+                # As `digest` makes it; the canonical form is needed anyway.
+                fingerprint = f"sha256:{hashlib.sha256(fields).hexdigest()}"
+                earlier = (seen is None or seen.before(record.id)) and rows.find(
+                    "SELECT digest FROM record WHERE id = ?", (record.id,)
+                )
                 if not earlier:
-                    rows.add("record", record.id, fingerprint, json_text(record.fields))
+                    rows.add("record", record.id, fingerprint, fields.decode())
                     added += 1
                 elif earlier[0][0] == fingerprint:
                     known += 1
@@ -194,7 +236,7 @@ class Journal:
 
     def count_records(self) -> int:
         """Return how many records there are."""
-        return self._one("SELECT count(*) FROM record")
+        return self._totals().records
 
     def records(self) -> Iterator[Record]:
         """Return all records in the order they came."""
@@ -340,25 +382,27 @@ class Journal:
         )
         return await self._writer.write(lambda rows: rows.add("intent", *row))
 
-    async def write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None = None) -> None:
+    async def write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None = None, revision: int = 0) -> None:
         """Write the row of a completion, and the outcome read from it where there is one, in one commit.
 
         Raises:
             DataError: the outcome's answer is no JSON; nothing was written.
             StoreError: it cannot be written.
         """
-        await self._write_reply(reply, outcome)
+        await self._write_reply(reply, outcome, revision)
 
-    async def write_error(self, intent: int, error: EngineError, outcome: Outcome | None = None) -> None:
+    async def write_error(
+        self, intent: int, error: EngineError, outcome: Outcome | None = None, revision: int = 0
+    ) -> None:
         """Write how an attempt failed, and the failure it led to where it was the last, in one commit.
 
         Raises:
             StoreError: it cannot be written.
         """
-        await self._write_reply(error_row(intent, error), outcome)
+        await self._write_reply(error_row(intent, error), outcome, revision)
 
-    async def _write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None) -> None:
-        ended = None if outcome is None else outcome_row(outcome, reply[0])
+    async def _write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None, revision: int) -> None:
+        ended = None if outcome is None else outcome_row(outcome, reply[0], revision)
 
         def write(rows: Appender) -> None:
             rows.add("reply", *reply)
@@ -367,13 +411,13 @@ class Journal:
 
         await self._writer.write(write)
 
-    async def write_outcome(self, outcome: Outcome, intent: int | None = None) -> None:
-        """Write an outcome that needed no reply of its own.
+    async def write_outcome(self, outcome: Outcome, intent: int | None = None, revision: int = 0) -> None:
+        """Write an outcome that needed no reply of its own; as a later revision it takes the place of the earlier ones.
 
         Raises:
             StoreError: it cannot be written.
         """
-        await self._writer.write(partial(add_outcome, row=outcome_row(outcome, intent)))
+        await self._writer.write(partial(add_outcome, row=outcome_row(outcome, intent, revision)))
 
     async def settled(self) -> None:
         """Return when all that was queued before is on disk, that of tasks which were called off too.
@@ -421,34 +465,48 @@ class Journal:
     def outcomes(self, annotator: str) -> Iterator[StoredOutcome]:
         """Return the outcome that holds for each record an annotator has been through, in the records' order."""
         statement = (
-            f"SELECT {OUTCOME_COLUMNS} FROM outcome AS o JOIN record ON record.id = o.record"  # noqa: S608 - constants
+            f"SELECT {OUTCOME_COLUMNS}, revision FROM outcome AS o"  # noqa: S608 - constants
+            " JOIN record ON record.id = o.record"
             " LEFT JOIN intent ON intent.seq = o.intent LEFT JOIN reply ON reply.intent = o.intent"
             f" WHERE o.annotator = ? AND {_HOLDS} ORDER BY record.seq"
         )
         for row in self._stream(statement, (annotator,)):
-            yield StoredOutcome(*stored_outcome(row))
+            yield StoredOutcome(*stored_outcome(row[:-1]), row[-1])
+
+    def failures(self, annotator: str, classes: Collection[str] = ()) -> Iterator[tuple[Record, int]]:
+        """Return the records whose outcome is a failure, of these classes or of any, and which revision comes next."""
+        statement = (
+            "SELECT record.seq, o.revision, o.failure_class, record.id, record.fields"  # noqa: S608 - constants
+            " FROM record JOIN outcome AS o ON o.record = record.id WHERE record.seq > ? AND o.annotator = ?"
+            f" AND o.type = 'failure' AND {_HOLDS} ORDER BY record.seq LIMIT ?"
+        )
+        after = 0
+        while portion := self._portion(statement, (after, annotator, _PORTION)):
+            after = portion[-1][0]
+            for _, revision, failure_class, id_, fields in portion:
+                if not classes or failure_class in classes:
+                    yield Record(id_, json.loads(fields)), revision + 1
 
     def count_outcomes(self, annotator: str) -> dict[tuple[str, str | None], int]:
         """Return how many records ended how: (type, failure class) -> number."""
-        statement = (
-            "SELECT type, failure_class, count(*) FROM outcome AS o"  # noqa: S608 - constants
-            f" WHERE annotator = ? AND {_HOLDS} GROUP BY type, failure_class"
-        )
-        rows = self._rows(statement, (annotator,))
-        return {(type_, failure_class): count for type_, failure_class, count in rows}
+        ended = self._totals().outcomes.items()
+        return {(type_, failure_class): count for (of, type_, failure_class), count in ended if of == annotator}
 
     def spending(self, *, run: int | None = None, annotator: str | None = None) -> Spending:
         """Return what requests have cost, of one run, of one annotator or of all."""
-        statement = (
-            "SELECT count(*), count(DISTINCT request), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
-            " coalesce(sum(cached_tokens), 0), coalesce(sum(usd), 0.0),"
-            " count(CASE WHEN completion IS NOT NULL AND usd IS NULL THEN 1 END)"
-            " FROM intent LEFT JOIN reply ON reply.intent = intent.seq"
-            " WHERE (:run IS NULL OR run = :run) AND (:annotator IS NULL OR annotator = :annotator)"
+        total = Sent()
+        for (of_run, by), sent in self._totals().sent.items():
+            if run in (None, of_run) and annotator in (None, by):
+                total.add(sent)
+        resent = total.again_by_annotator if annotator is not None else total.again
+        return Spending(
+            total.requests,
+            total.again_in_run if run is not None else resent,
+            total.input_tokens,
+            total.output_tokens,
+            total.cached_tokens,
+            None if total.unpriced else total.usd,
         )
-        row = self._rows(statement, {"run": run, "annotator": annotator})[0]
-        sent, distinct, read, written, cached, usd, unpriced = row
-        return Spending(sent, sent - distinct, read, written, cached, None if unpriced else usd)
 
     def unseen(self) -> Unseen:
         """Return what may have been paid for without a reply that was seen: open intents, and replies lost on the way.
@@ -456,12 +514,27 @@ class Journal:
         A budget must count the most that each can have come to. Requests that left without a budget are counted as
         requests only.
         """
-        statement = (
-            "SELECT count(*), coalesce(sum(most_tokens), 0), coalesce(sum(most_usd), 0.0)"
-            " FROM intent LEFT JOIN reply ON reply.intent = intent.seq"
-            " WHERE reply.intent IS NULL OR (error IS NOT NULL AND usd IS NULL)"
+        totals = self._totals()
+        lost, tokens, usd = totals.lost
+        left = totals.open.values()
+        return Unseen(
+            lost + len(left), tokens + sum(most for most, _ in left), math.fsum((usd, *(most for _, most in left)))
         )
-        return Unseen(*self._rows(statement)[0])
+
+    def lost_requests(self) -> list[LostRequest]:
+        """Return the requests that may have been paid for without a reply, and that nobody has answered since."""
+        columns = "SELECT intent.seq, request, annotator, record, most_usd, {} FROM intent"
+        rows: list[tuple[Any, ...]] = []
+        for number in self._totals().open:
+            rows += self._rows(f"{columns.format(1)} WHERE seq = ?", (number,))
+        rows += self._rows(
+            f"{columns.format(0)} JOIN reply ON reply.intent = intent.seq WHERE error IS NOT NULL AND usd IS NULL"
+        )
+        return [
+            LostRequest(number, request, annotator, record, usd, bool(still_open))
+            for number, request, annotator, record, usd, still_open in sorted(rows, key=lambda row: row[0])
+            if self.answered(request) is None
+        ]
 
     def pace(self, annotator: str) -> float | None:
         """Return the replies a second of an annotator's newest run with enough of them, `None` before there is one.
@@ -482,9 +555,26 @@ class Journal:
 
     def open_intents(self) -> int:
         """Return how many requests may have been sent, and paid for, without a reply that was seen."""
-        return self._one(
-            "SELECT count(*) FROM intent LEFT JOIN reply ON reply.intent = intent.seq WHERE reply.intent IS NULL"
-        )
+        return len(self._totals().open)
+
+    def _totals(self) -> Totals:
+        """Return what the journal comes to, noted for next time where many rows had to be counted."""
+        with reading(self.path), self._connection:  # a savepoint, so that all of it sees one state
+            if self._counted.heads == heads_of(self._connection):
+                return self._counted
+            before = self._noted()
+            self._counted = counted(self._connection, before)
+        if self._counted.rows - before.rows >= _WORTH_NOTING and not self._connection.in_transaction:
+            # Who cannot write, because the disk is full or somebody else does, counts again the next time.
+            with suppress(StoreError):
+                self.add_event(NOTED, "", self._counted.to_json())
+        return self._counted
+
+    def _noted(self) -> Totals:
+        """Return the totals noted last, if they hold."""
+        body = self.latest_event(NOTED, "")
+        noted = None if body is None else Totals.from_json(body)
+        return noted if noted is not None and hold(self._connection, noted) else Totals()
 
     def seconds_run(self, annotator: str) -> float:
         """Return how long an annotator's runs that ended took together."""

@@ -79,7 +79,8 @@ CREATE TABLE reply (
   seal TEXT NOT NULL
 );
 
--- How a record ended for an annotator: exactly once; revisions are corrections from outside, the newest one holds.
+-- How a record ended for an annotator: exactly once. Revisions are failures asked about anew, and corrections from
+-- outside; the newest one holds.
 CREATE TABLE outcome (
   seq INTEGER PRIMARY KEY,
   record TEXT NOT NULL,

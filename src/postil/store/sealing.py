@@ -45,6 +45,8 @@ def storable(value: Any) -> Any:
 
 def restored(row: Sequence[Any]) -> tuple[Any, ...]:
     """Return a row as it was before `storable`."""
+    if not any(value.__class__ is bytes for value in row):
+        return tuple(row)
     return tuple(value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value for value in row)
 
 

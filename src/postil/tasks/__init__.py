@@ -3,7 +3,7 @@
 A kind is one file here, a frozen dataclass that satisfies `Task`. `docs/adding-a-kind.md` builds one from nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
@@ -91,6 +91,8 @@ class Task(Protocol):
     kind: ClassVar[str]
     answer_keys: ClassVar[tuple[str, ...]]
     """The keys of its answers, as a gold file has them."""
+    other_keys: ClassVar[tuple[str, ...]]
+    """Keys that an answer may have besides, or may be made of: the votes behind a rating, the quotes of a text."""
 
     @property
     def name(self) -> str:
@@ -184,6 +186,19 @@ class Task(Protocol):
 
     def describe(self, answer: Answer) -> str:
         """Return an answer as one short line of text for people."""
+        ...
+
+
+@runtime_checkable
+class NarrowableTask(Task, Protocol):
+    """A task whose label set may be too large for a prompt: one can be made that offers some of the labels."""
+
+    def narrowed(self, labels: Collection[str]) -> Task:
+        """Return the task with these labels alone; its answers are answers to the whole task.
+
+        Raises:
+            TaskError: they are too few.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ from typing import Final
 from postil.errors import Ambiguous, AnswerError, OutsideLabels, TaskError, Unreadable
 from postil.tasks import AnswerForm, Language
 from postil.tasks.reading import clip, complete_text, divided_by_prior, fold, is_refusal, json_object, not_readable
+from postil.tasks.reasons import reason_tokens, with_reasons
 from postil.types import JSON, Capabilities, Completion
 
 CODES: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -68,16 +69,30 @@ class Chosen:
 
 
 def choice_form(
-    names: Sequence[str], capabilities: Capabilities, *, key: str, values: Sequence[JSON] | None = None
+    names: Sequence[str],
+    capabilities: Capabilities,
+    *,
+    key: str,
+    values: Sequence[JSON] | None = None,
+    rationale: bool = False,
+    evidence: bool = False,
 ) -> AnswerForm:
     """Return how one of `names` is to be answered by an engine with these capabilities.
 
     Engines that score whole sequences are asked for the names themselves. Where only the first token is scored,
     names that differ in their first letter will do, else letters stand for them (survey 1.09, B.11). `values` are
-    the names as JSON has them, where they are no text.
+    the names as JSON has them, where they are no text. With reasons or evidence the answer is JSON that holds them.
     """
     longest = max(len(name.encode("utf-8", "replace")) for name in names)
     tokens = max(_LABEL_TOKENS, longest)
+    if (rationale or evidence) and capabilities.reads != "record":
+        schema = _schema(key, values or names) if capabilities.schema else None
+        return AnswerForm(
+            "json",
+            _JSON_TOKENS + longest + reason_tokens(rationale=rationale, evidence=evidence),
+            schema=schema and with_reasons(schema, rationale=rationale, evidence=evidence),
+            token_probabilities=capabilities.token_probabilities,
+        )
     if capabilities.scores == "sequence":
         return AnswerForm("label", tokens, tuple(names))
     if capabilities.scores == "first_token":
@@ -104,6 +119,30 @@ def _schema(key: str, values: Sequence[JSON]) -> Mapping[str, JSON]:
 def contract(form: AnswerForm, language: Language, key: str) -> str:
     """Return the sentence that says how to write the answer."""
     return CONTRACTS[language][form.style].format(key=key)
+
+
+def defined_labels(task: str, labels: Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
+    """Return labels with their definitions.
+
+    Raises:
+        TaskError: they are no set of at least two texts.
+    """
+    given: Sequence[object] = [labels] if isinstance(labels, str) else list(labels)
+    definitions = list(labels.values()) if isinstance(labels, Mapping) else []
+    if not all(isinstance(text, str) for text in [*given, *definitions]) or isinstance(labels, str):
+        raise TaskError(
+            f"task {task!r}: labels are a list of texts, or texts with their definitions, got {clip(repr(labels))}",
+            hint='write numbers as text: labels = ["0", "1"]',
+        )
+    defined = dict(labels) if isinstance(labels, Mapping) else dict.fromkeys(labels, "")
+    if len(defined) != len(given):
+        raise TaskError(f"task {task!r}: every label must be there once, got {clip(repr(given))}")
+    if len(defined) < 2:
+        raise TaskError(
+            f"task {task!r}: a label set needs at least two labels, got {given!r}",
+            hint="give them as labels = [...] or --labels a,b",
+        )
+    return defined
 
 
 def folded_forms(names: Iterable[str], aliases: Iterable[tuple[str, str]], *, of: str) -> Mapping[str, str]:

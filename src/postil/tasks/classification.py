@@ -2,17 +2,18 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
 
 from postil.errors import DataError, TaskError
 from postil.tasks import AnswerForm, Ask, Language, Option, Reading, Scale
-from postil.tasks.choice import Choices, choice_form, contract, folded_forms
+from postil.tasks.choice import Choices, Chosen, choice_form, contract, defined_labels, folded_forms
 from postil.tasks.language import language_of
 from postil.tasks.merging import heaviest
 from postil.tasks.reading import clip, fold
+from postil.tasks.reasons import reasoned, reasons_contract
 from postil.tasks.shown import Shown
 from postil.tasks.specs import from_spec, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
@@ -26,11 +27,13 @@ class Classification:
 
     `ordered` labels are compared by rank (give them from lowest to highest); with a `separator` a label is a path,
     like "animal/dog", and answers that share a beginning agree in part; `abstain` names one more option that the
-    annotator may choose when no label fits, which is an abstention and never a label.
+    annotator may choose when no label fits, which is an abstention and never a label. With `rationale` or `evidence`
+    the answer is JSON with the reasons or the words of the text before the label.
     """
 
     kind: ClassVar[str] = "classification"
     answer_keys: ClassVar[tuple[str, ...]] = ("label",)
+    other_keys: ClassVar[tuple[str, ...]] = ()
 
     name: str
     instruction: str
@@ -40,6 +43,8 @@ class Classification:
     ordered: bool
     separator: str | None
     abstain: str | None
+    rationale: bool
+    evidence: bool
     language: Language
 
     def __init__(
@@ -53,6 +58,8 @@ class Classification:
         ordered: bool = False,
         separator: str | None = None,
         abstain: str | None = None,
+        rationale: bool = False,
+        evidence: bool = False,
         language: Language | None = None,
     ) -> None:
         """Take labels as names, or as names with definitions; aliases map another word to a label.
@@ -62,7 +69,7 @@ class Classification:
         """
         words = {f"alias {alias}": label for alias, label in (aliases or {}).items()}
         require_texts(name=name, instruction=instruction, show=show, abstain=abstain or "", **words)
-        defined = _defined(name, labels)
+        defined = defined_labels(name, labels)
         Shown.parse(show)
         for attribute, value in {
             "name": name,
@@ -73,6 +80,8 @@ class Classification:
             "ordered": ordered,
             "separator": separator or None,
             "abstain": abstain,
+            "rationale": rationale,
+            "evidence": evidence,
             "language": language or language_of(instruction + "".join(defined)),
         }.items():
             object.__setattr__(self, attribute, value)
@@ -120,6 +129,8 @@ class Classification:
             "ordered": self.ordered,
             "separator": self.separator,
             "abstain": self.abstain,
+            "rationale": self.rationale,
+            "evidence": self.evidence,
             "language": self.language,
         }
 
@@ -136,6 +147,26 @@ class Classification:
             values["labels"] = {label: definitions.get(label, "") for label in values.get("labels", ())}
         return from_spec(cls, values)
 
+    def narrowed(self, labels: Collection[str]) -> "Classification":
+        """Return the task with these labels alone, in its own order: the same answers, fewer options in a prompt.
+
+        Raises:
+            TaskError: fewer than two of them are labels.
+        """
+        return Classification(
+            self.name,
+            self.instruction,
+            labels={option.name: option.definition for option in self.options if option.name in labels},
+            show=self.show,
+            aliases={word: label for word, label in self.aliases.items() if label in labels or label == self.abstain},
+            ordered=self.ordered,
+            separator=self.separator,
+            abstain=self.abstain,
+            rationale=self.rationale,
+            evidence=self.evidence,
+            language=self.language,
+        )
+
     @cached_property
     def _choices(self) -> Choices:
         names = self.labels if self.abstain is None else (*self.labels, self.abstain)
@@ -144,7 +175,9 @@ class Classification:
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
         """Return how the label is to be written for an engine with these capabilities."""
-        return choice_form(self._choices.names, capabilities, key="label")
+        return choice_form(
+            self._choices.names, capabilities, key="label", rationale=self.rationale, evidence=self.evidence
+        )
 
     def ask(self, form: AnswerForm) -> Ask:
         """Return the wording of the question."""
@@ -152,7 +185,10 @@ class Classification:
         codes = form.choices if form.style == "code" else ("",) * len(names)
         given = {option.name: option.definition for option in self.options}
         options = tuple(Option(name, given.get(name, ""), code) for name, code in zip(names, codes, strict=True))
-        return Ask(self.instruction, options, contract(form, self.language, "label"), _CUE[self.language])
+        how = contract(form, self.language, "label")
+        if form.style == "json":
+            how += reasons_contract(self.language, rationale=self.rationale, evidence=self.evidence)
+        return Ask(self.instruction, options, how, _CUE[self.language])
 
     def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         """Return a label as the model should write it."""
@@ -170,6 +206,12 @@ class Classification:
             AnswerError: the reply holds no label of the set, or several.
         """
         chosen = self._choices.read(completion, form, prior)
+        reading = self._reading(chosen)
+        if self.rationale or self.evidence:
+            return reasoned(reading, completion, form, record, show=self.show, key="label")
+        return reading
+
+    def _reading(self, chosen: Chosen) -> Reading:
         if chosen.name == self.abstain:
             return Reading(None, abstained=f"answered {self.abstain!r}", rationale=chosen.rationale)
         odds = chosen.probabilities if self.abstain is None else self._of_labels(chosen.probabilities)
@@ -217,26 +259,6 @@ class Classification:
     def describe(self, answer: Answer) -> str:
         """Return the label."""
         return self.value(answer)
-
-
-def _defined(task: str, labels: Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
-    """Return labels with their definitions, having checked that they are a set of at least two texts."""
-    given: Sequence[object] = [labels] if isinstance(labels, str) else list(labels)
-    definitions = list(labels.values()) if isinstance(labels, Mapping) else []
-    if not all(isinstance(text, str) for text in [*given, *definitions]) or isinstance(labels, str):
-        raise TaskError(
-            f"task {task!r}: labels are a list of texts, or texts with their definitions, got {clip(repr(labels))}",
-            hint='write numbers as text: labels = ["0", "1"]',
-        )
-    defined = dict(labels) if isinstance(labels, Mapping) else dict.fromkeys(labels, "")
-    if len(defined) != len(given):
-        raise TaskError(f"task {task!r}: every label must be there once, got {clip(repr(given))}")
-    if len(defined) < 2:
-        raise TaskError(
-            f"task {task!r}: a label set needs at least two labels, got {given!r}",
-            hint="give them as labels = [...] or --labels a,b",
-        )
-    return defined
 
 
 def _shared_beginning(first: Sequence[str], second: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ from postil.tasks import AnswerForm, Ask, Language, Option, Reading, Scale
 from postil.tasks.choice import Choices, choice_form, contract, folded_forms
 from postil.tasks.language import language_of
 from postil.tasks.reading import clip
+from postil.tasks.reasons import reasoned, reasons_contract
 from postil.tasks.shown import Shown
 from postil.tasks.specs import from_spec, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
@@ -27,11 +28,14 @@ _NUMBER: Final = re.compile(r"\s*[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?\s*")
 class Rating:
     """A whole number from `low` to `high`; `anchors` say what points of the scale mean.
 
-    An annotator answers with a point. Gold may lie between points: the mean of several people's ratings.
+    An annotator answers with a point. Gold may lie between points: the mean of several people's ratings. With
+    `rationale` or `evidence` the answer is JSON with the reasons or the words of the text before the rating.
     """
 
     kind: ClassVar[str] = "rating"
     answer_keys: ClassVar[tuple[str, ...]] = ("rating",)
+    other_keys: ClassVar[tuple[str, ...]] = ("ratings", "votes")
+    """What gold may hold beside the answer's key, or in its place."""
 
     name: str
     instruction: str
@@ -39,6 +43,8 @@ class Rating:
     high: int
     anchors: Mapping[int, str]
     show: str
+    rationale: bool
+    evidence: bool
     language: Language
 
     def __init__(
@@ -50,6 +56,8 @@ class Rating:
         high: int = 5,
         anchors: Mapping[int, str] | Mapping[str, str] | None = None,
         show: str = "{text}",
+        rationale: bool = False,
+        evidence: bool = False,
         language: Language | None = None,
     ) -> None:
         """Take the ends of the scale and what some of its points mean.
@@ -69,6 +77,8 @@ class Rating:
             "high": high,
             "anchors": _anchors(name, low, high, anchors or {}),
             "show": show,
+            "rationale": rationale,
+            "evidence": evidence,
             "language": language or language_of(instruction),
         }.items():
             object.__setattr__(self, attribute, value)
@@ -101,6 +111,8 @@ class Rating:
             "high": self.high,
             "anchors": {str(point): meaning for point, meaning in self.anchors.items()},
             "show": self.show,
+            "rationale": self.rationale,
+            "evidence": self.evidence,
             "language": self.language,
         }
 
@@ -129,7 +141,14 @@ class Rating:
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
         """Return how the rating is to be written for an engine with these capabilities."""
-        return choice_form(self.labels, capabilities, key="rating", values=[int(point) for point in self.labels])
+        return choice_form(
+            self.labels,
+            capabilities,
+            key="rating",
+            values=[int(point) for point in self.labels],
+            rationale=self.rationale,
+            evidence=self.evidence,
+        )
 
     def ask(self, form: AnswerForm) -> Ask:
         """Return the wording of the question."""
@@ -138,7 +157,10 @@ class Rating:
             Option(point, self.anchors.get(int(point), ""), code)
             for point, code in zip(self.labels, codes, strict=True)
         )
-        return Ask(self.instruction, options, contract(form, self.language, "rating"), _CUE[self.language])
+        how = contract(form, self.language, "rating")
+        if form.style == "json":
+            how += reasons_contract(self.language, rationale=self.rationale, evidence=self.evidence)
+        return Ask(self.instruction, options, how, _CUE[self.language])
 
     def write(self, answer: Answer, form: AnswerForm, record: Record | None = None) -> str:
         """Return a rating as the model should write it: the nearest point of the scale."""
@@ -158,19 +180,41 @@ class Rating:
         chosen = self._choices.read(completion, form, prior)
         odds = chosen.probabilities
         confidence = None if odds is None else Confidence(odds[chosen.name], "logprob")
-        return Reading({"rating": int(chosen.name)}, "", confidence, odds, chosen.rationale)
+        near = None if odds is None else {"within_one": _mass_near(odds, int(chosen.name))}
+        reading = Reading({"rating": int(chosen.name)}, "", confidence, odds, chosen.rationale, part_confidences=near)
+        if self.rationale or self.evidence:
+            return reasoned(reading, completion, form, record, show=self.show, key="rating")
+        return reading
 
     def accept(self, answer: Answer, record: Record | None = None) -> Answer:
         """Return a rating from outside: a number on the scale, between points too; text that reads as one will do.
 
+        Several people's ratings are kept as `votes`: `{"votes": {"ann": 4, "bob": 5}}`, or `{"ratings": [4, 5]}` where
+        it is not known whose they are; both may stand in `rating` too. Without a `rating` of its own it is their mean.
+
         Raises:
             DataError: it is no number, or lies outside the scale.
         """
-        value = answer.get("rating")
+        given, rating = answer.get("votes", answer.get("ratings")), answer.get("rating")
+        if given is None and isinstance(rating, (list, tuple, Mapping)):
+            given, rating = rating, None
+        if given is None:
+            return {"rating": self._on_scale(rating)}
+        named = isinstance(given, Mapping)
+        votes = [self._on_scale(vote) for vote in (given.values() if named else _listed(given)) if vote is not None]
+        if not votes:
+            raise DataError(f"expected at least one rating, got {clip(repr(given))}")
+        raters = [str(rater) for rater, vote in given.items() if vote is not None] if named else []
+        return {
+            "rating": self._on_scale(math.fsum(votes) / len(votes) if rating is None else rating),
+            "votes": dict(zip(raters, votes, strict=True)) if named else votes,
+        }
+
+    def _on_scale(self, value: JSON) -> float:
         number = _number(value)
         if not self.low <= number <= self.high:
             raise DataError(f"expected a number from {self.low} to {self.high}, got {clip(repr(value))}")
-        return {"rating": int(number) if number == int(number) else number}
+        return int(number) if number == int(number) else number
 
     def value(self, answer: Answer) -> float:
         """Return the rating."""
@@ -211,6 +255,17 @@ def _anchors(task: str, low: int, high: int, anchors: Mapping[int, str] | Mappin
             raise TaskError(f"task {task!r}: anchors stand at whole numbers from {low} to {high}, got {point!r}")
         points[int(point)] = meaning
     return points
+
+
+def _listed(value: JSON) -> Sequence[JSON]:
+    if isinstance(value, (list, tuple)):
+        return value
+    raise DataError(f"expected ratings by rater, or a list of ratings, got {clip(repr(value))}")
+
+
+def _mass_near(odds: Mapping[str, float], point: int) -> float:
+    """Return how probable the points at most one from the answer are together: a near miss counts on a scale."""
+    return min(1.0, math.fsum(p for other, p in odds.items() if abs(int(other) - point) <= 1))
 
 
 def _number(value: JSON) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from postil.canonical import parse_json
-from postil.errors import AnswerError, Filtered, Refused, Truncated, Unreadable
+from postil.errors import AnswerError, Filtered, InputTruncated, Refused, Truncated, Unreadable
 from postil.types import JSON, Completion
 
 # Quotation marks, brackets and stops around an answer carry no meaning; "+" and "#" do ("C", "C++", "C#"), and so
@@ -50,6 +50,11 @@ def complete_text(completion: Completion) -> str:
     Raises:
         AnswerError: the reply was cut short, withheld, refused or empty.
     """
+    if completion.finish == "input_cut":
+        raise InputTruncated(
+            f"the server read {completion.usage.input_tokens} tokens of a longer prompt: it cut the text in silence",
+            hint="give the server a larger context, or shorten the text",
+        )
     if completion.finish == "length":
         raise Truncated(f"the reply was cut at {completion.usage.output_tokens} tokens: {clip(completion.text)!r}")
     if completion.finish == "filter":

@@ -1,0 +1,271 @@
+"""How many requests and tokens a server takes in a time: declared by the user, told by the server, or learnt."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from postil.types import RateLimit
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds. A server that asks for more is asked again after this long: its wish may be a slip."""
+
+Counts = tuple[float, float, float]
+"""Requests, input tokens, output tokens."""
+
+ONE_REQUEST: Final[Counts] = (1, 0, 0)
+"""Where nobody counts tokens."""
+
+_AMOUNTS: Final[Mapping[str, Callable[[Counts], float]]] = {
+    "requests": lambda counts: counts[0],
+    "tokens": lambda counts: counts[1] + counts[2],
+    "input_tokens": lambda counts: counts[1],
+    "output_tokens": lambda counts: counts[2],
+}
+
+_MINUTE: Final = 60.0
+# A timer that rings this much too early would ring again and again.
+_ROUNDING: Final = 1e-9
+
+_PERIODS: Final = (1.0, 10.0, 60.0, 3_600.0, 86_400.0)
+_ALIKE: Final = 0.2
+_SURE: Final = 8
+
+# As in `window`: just below what was too much, and further only after many good replies for each refused one.
+_CLOSE: Final = 0.97
+_PATIENCE: Final = 200
+_STEP: Final = 100
+_GROWTH: Final = 1.02
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A request that may leave, or has left."""
+
+    pool: "Pool"
+    number: int
+    """Of the requests to this model, in the order of leaving."""
+    at: float
+    """When it left."""
+    cost: Counts
+    """What it is counted as."""
+    taken: Counts
+    """All that had been counted when it left, itself included."""
+    probe: bool = False
+    """Whether it goes to see if the server is back."""
+
+
+class Bucket:
+    """So much a second, and a little at once where nothing was taken for a while (a token bucket)."""
+
+    __slots__ = ("_at", "_level", "capacity", "rate")
+
+    def __init__(self, rate: float, capacity: float, now: float) -> None:
+        """Begin full."""
+        self.rate = rate
+        self.capacity = capacity
+        self._level = capacity
+        self._at = now
+
+    @classmethod
+    def per_minute(cls, limit: float, now: float) -> "Bucket":
+        """Return the bucket that lets no more than `limit` through in any minute, evenly."""
+        capacity = max(1.0, limit / _MINUTE)
+        return cls((limit - capacity + 1) / _MINUTE, capacity, now)
+
+    def wait(self, amount: float, now: float) -> float:
+        """Return in how many seconds an amount can be taken: what is more than it holds, once it is full."""
+        self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
+        self._at = now
+        return max(0.0, min(amount, self.capacity) - self._level - _ROUNDING) / self.rate
+
+    def take(self, amount: float) -> None:
+        """Take an amount; a negative one gives back."""
+        self._level -= amount
+
+
+class Told:
+    """A limit as the server tells of it with its replies.
+
+    Its word is about the moment when a request arrived: what has left since then is taken off, and what comes back
+    with time is added. Some servers give back evenly, others all at once when a period is over. Which of them this is
+    shows in whether the time to be whole again is in proportion to what was used.
+    """
+
+    __slots__ = ("_at", "_even", "_level", "_limit", "_number", "_rate", "_taken", "_whole_at")
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._number = self._even = 0
+        self._limit = self._level = self._whole_at = math.inf
+        self._at = self._taken = self._rate = 0.0
+
+    def hear(self, word: RateLimit, ticket: Ticket) -> None:
+        """Take the server's word, which came with the reply to a request."""
+        if ticket.number < self._number:
+            return
+        self._number, self._at, self._taken = ticket.number, ticket.at, _AMOUNTS[word.of](ticket.taken)
+        self._limit, self._level = word.limit, word.remaining
+        self._whole_at = math.inf if word.reset is None else ticket.at + word.reset
+        used = word.limit - word.remaining
+        if word.reset is None:
+            self._rate = word.limit / _MINUTE
+        elif used > 0 and word.reset > 0:
+            period = word.reset * word.limit / used
+            near = [each for each in _PERIODS if abs(period - each) <= _ALIKE * each]
+            self._even = max(-_SURE, min(_SURE, self._even + (1 if near else -1)))
+            if self._even <= 0:
+                self._rate = 0.0
+            elif near:
+                self._rate = word.limit / near[0]
+
+    def wait(self, amount: float, taken: float, now: float) -> float:
+        """Return in how many seconds an amount can be taken, if so much was taken so far."""
+        if now >= self._whole_at:
+            # A period is over: it is whole until the server says otherwise.
+            self._level, self._taken, self._at, self._whole_at = self._limit, taken, now, math.inf
+        level = min(self._limit, self._level + (now - self._at) * self._rate) - (taken - self._taken)
+        lacking = min(amount, self._limit) - level - _ROUNDING
+        if lacking <= 0:
+            return 0.0
+        refilled = lacking / self._rate if self._rate else math.inf
+        return min(refilled, self._whole_at - now, LONGEST_WAIT)
+
+    def correct(self, ticket: Ticket, more: float) -> None:
+        """Hear that so much more was taken for a request than was thought; the server's word may have known it."""
+        if ticket.number <= self._number:
+            self._taken += more
+
+
+class Learnt:
+    """The pace that a server bears which refuses requests and does not say how many it takes."""
+
+    __slots__ = ("_base", "_calm", "_growth", "_patience", "_refused", "_resumed", "_sent", "bucket")
+
+    def __init__(self) -> None:
+        """Know of no limit."""
+        self.bucket: Bucket | None = None
+        self._resumed = 0.0
+        self._sent = self._refused = self._calm = self._patience = 0
+        self._growth = _GROWTH
+        self._base = 0.0
+
+    def sent(self, now: float) -> None:
+        """Hear of a request that leaves."""
+        if not self._sent:
+            self._resumed = now
+        self._sent += 1
+        if self.bucket is not None:
+            self.bucket.take(1)
+
+    def withdrawn(self) -> None:
+        """Hear of a request that has not left after all."""
+        self._sent = max(0, self._sent - 1)
+        if self.bucket is not None:
+            self.bucket.take(-1)
+
+    def rest(self) -> None:
+        """Nobody asks any more: the time until somebody does says nothing."""
+        self._sent = self._refused = 0
+
+    def good(self) -> None:
+        """Hear of a request that was taken: after many of them, feel for more."""
+        if self.bucket is None:
+            return
+        self._calm += 1
+        if self._calm < self._patience or self._calm % _STEP:
+            return
+        self.bucket.rate *= self._growth
+        self._growth = 2 * self._growth - 1
+        if self.bucket.rate > 2 * self._base:
+            self.bucket = None
+
+    def refused(self) -> None:
+        """Hear of a request that was refused."""
+        self._refused += 1
+
+    def resume(self, now: float) -> None:
+        """A pause is over: what was taken since the one before, in that time, is what the server bears."""
+        if not self._refused:
+            return
+        taken, seconds = self._sent - self._refused, now - self._resumed
+        if taken > 0 and seconds > 0:
+            self._base = _CLOSE * taken / seconds
+        elif self.bucket is not None:
+            self._base = self.bucket.rate / 2
+        if self._base:
+            self.bucket = Bucket(self._base, max(1.0, self._base / 10), now)
+        self._patience = _PATIENCE * self._refused
+        self._growth = _GROWTH
+        self._sent = self._refused = self._calm = 0
+
+
+class Pool:
+    """The counts that a server keeps of one model's requests."""
+
+    __slots__ = ("_taken", "declared", "learnt", "sent", "told")
+
+    def __init__(self) -> None:
+        """Know of no limit."""
+        self.declared: dict[str, Bucket] = {}
+        """By what they are of: requests, tokens."""
+        self.told: dict[str, Told] = {}
+        self.learnt = Learnt()
+        self.sent = 0
+        self._taken: Counts = (0, 0, 0)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it needs to know how many tokens a request can take."""
+        return "tokens" in self.declared or not self.told.keys() <= {"requests"}
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether any limit is known."""
+        return bool(self.declared or self.told) or self.learnt.bucket is not None
+
+    def declare(self, of: str, limit: float, now: float) -> None:
+        """Note what the user says that the server takes in a minute; the lowest that anybody says holds."""
+        bucket, known = Bucket.per_minute(limit, now), self.declared.get(of)
+        if known is None or bucket.rate < known.rate:
+            self.declared[of] = bucket
+
+    def wait(self, cost: Counts, now: float) -> float:
+        """Return in how many seconds a request may leave."""
+        bucket, wait = self.learnt.bucket, 0.0
+        if bucket is not None and not self.told:
+            wait = bucket.wait(1, now)
+        for of, declared in self.declared.items():
+            wait = max(wait, declared.wait(_AMOUNTS[of](cost), now))
+        for of, told in self.told.items():
+            wait = max(wait, told.wait(_AMOUNTS[of](cost), _AMOUNTS[of](self._taken), now))
+        return wait
+
+    def take(self, cost: Counts, now: float) -> Ticket:
+        """Let a request leave."""
+        self.sent += 1
+        self.learnt.sent(now)
+        self._count(cost)
+        return Ticket(self, self.sent, now, cost, self._taken)
+
+    def correct(self, ticket: Ticket, cost: Counts) -> None:
+        """Hear what a request really came to; to nothing, if it never left."""
+        before, ticket.cost = ticket.cost, cost
+        more = (cost[0] - before[0], cost[1] - before[1], cost[2] - before[2])
+        self._count(more)
+        for of, told in self.told.items():
+            told.correct(ticket, _AMOUNTS[of](more))
+
+    def hear(self, ticket: Ticket, words: tuple[RateLimit, ...]) -> None:
+        """Take the server's words on its limits."""
+        for word in words:
+            told = self.told.get(word.of)
+            if told is None:
+                told = self.told[word.of] = Told()
+            told.hear(word, ticket)
+
+    def _count(self, more: Counts) -> None:
+        requests, read, written = self._taken
+        self._taken = (requests + more[0], read + more[1], written + more[2])
+        for of, declared in self.declared.items():
+            declared.take(_AMOUNTS[of](more))
