@@ -42,7 +42,7 @@ _TOGETHER: Final = 6
 _CHOICES: Final = ("A", "B", "C")
 _TEXTS: Final = (
     "The battery died after two days, and nobody answered my letters.",
-    "房间很大,早餐也不错,下次还会来。",
+    "房间很大，早餐也不错，下次还会来。",
     "one two three 456 {}[]\n\ttabs \0 😀 é e\u0301 שלום",
 )
 # Servers round; a distribution that is off by more than this is none.

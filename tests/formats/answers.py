@@ -133,7 +133,7 @@ def outcomes(solved: Solved, *, annotator: str = "small", sure: bool = True) -> 
     found: list[Outcome | None] = []
     for at, (record, answer) in enumerate(zip(solved.records, solved.answers, strict=False)):
         accepted = solved.task.accept(answer, record)
-        confidence = Confidence(0.5 + at / 8, "logprob") if sure else None
+        confidence = Confidence(min(0.5 + at / 8, 1.0), "logprob") if sure else None
         found.append(Annotation(record.id, annotator, accepted, confidence, provenance=WHERE if sure else Provenance()))
     while len(found) < len(solved.records):
         found.append(Abstention(solved.records[len(found)].id, annotator, "unclear", WHERE if sure else Provenance()))

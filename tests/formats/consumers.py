@@ -155,7 +155,7 @@ def datasets(folder: Path, samples: Path | None) -> str:
     return "every kind is loaded; labels are ClassLabel, spans are structures; to_parquet and to_json come back"
 
 
-def trl(folder: Path, _: Path | None) -> str:
+def trl(folder: Path, _samples: Path | None) -> str:
     """Its own functions find our lines conversational and put them through a chat template."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     library = importlib.import_module("datasets")
@@ -225,7 +225,7 @@ def _no_server() -> None:
 # OpenAI
 
 
-def openai(folder: Path, _: Path | None) -> str:
+def openai(folder: Path, _samples: Path | None) -> str:
     """Our conversations fit the SDK's own types of messages."""
     types, pydantic = importlib.import_module("openai.types.chat"), importlib.import_module("pydantic")
     adapter = pydantic.TypeAdapter(list[types.ChatCompletionMessageParam])

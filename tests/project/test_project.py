@@ -262,7 +262,7 @@ def test_an_engine_that_was_given_stays_open_and_one_made_here_is_closed(
         async def aclose(self) -> None:
             closed.append(str(self.identity["name"]))
 
-    monkeypatch.setattr("postil.project.annotators.LocalEngine", lambda *_, **__: Closing(right, name="made"))
+    monkeypatch.setattr("postil.engines.local.LocalEngine", lambda *_, **__: Closing(right, name="made"))
     with project(tmp_path, items(4), annotators={"m": {"engine": "local"}}) as made:
         made.annotate(engine=Closing(right, name="given"))
         made.plan("default")

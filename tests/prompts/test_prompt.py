@@ -17,11 +17,15 @@ from postil.errors import ContextExceeded, EmptyRecord, MissingField, SettingsEr
 from postil.prompts import Prompt, Template, load_template, parse_template
 from postil.tasks import Task
 from postil.tasks.classification import Classification
+from postil.tasks.preference import Preference
 from postil.tasks.rating import Rating
+from postil.tasks.spans import Spans
+from postil.tasks.text import Text
 from postil.types import Capabilities, Completion, Demonstration, Message, Record, Usage
 
 GOLDEN = Path(__file__).with_name("golden")
-SHIPPED = ("options.en.v1", "options.zh.v1", "record.v1")
+LAYOUTS = ("extraction", "options", "pair", "writing")
+SHIPPED = (*(f"{layout}.{language}.v1" for layout in LAYOUTS for language in ("en", "zh")), "record.v1")
 
 SENTIMENT = Classification(
     "sentiment",
@@ -62,6 +66,105 @@ CASES: dict[str, tuple[Task, Capabilities, Record, Sequence[Demonstration]]] = {
         [Demonstration(Record("d", {"text": "太吵了。"}), {"label": "负面"})],
     ),
     "record": (SENTIMENT, Capabilities(reads="record"), Record("r", {"text": "\n  As it is: {text}\n"}), []),
+}
+
+PEOPLE = Spans("people", "Who is named?", labels={"person": "a human being", "group": ""})
+PLACES = Spans("地点", "标出地名和人名。", labels={"LOC": "地名", "PER": ""})
+POLITE = Preference("polite", "Which reply is more polite?", criteria=["tone"])
+HELPFUL = Preference("有用", "哪个回答更有用？", criteria=["准确", "简洁"], ties=False)
+TITLE = Text("title", "Write a title for the message.")
+GROUNDED = Text("问答", "根据文章回答问题。", show="{passage}\n问题：{question}", grounded=True, source="passage")
+CASES |= {
+    "extraction-en-zero-shot": (PEOPLE, Capabilities(), Record("r", {"text": "Ann wrote to Bob."}), []),
+    "extraction-en-few-shot": (
+        PEOPLE,
+        Capabilities(schema=True),
+        Record("r", {"text": "Ann wrote to Bob."}),
+        [
+            Demonstration(
+                Record("d1", {"text": "Eve saw Eve."}),
+                {"spans": [{"start": 8, "end": 11, "label": "person", "text": "Eve"}]},
+            ),
+            Demonstration(Record("d2", {"text": "Nobody came."}), {"spans": []}),
+        ],
+    ),
+    "extraction-zh-zero-shot": (PLACES, Capabilities(), Record("r", {"text": "他从北京飞到上海。"}), []),
+    "extraction-zh-few-shot": (
+        PLACES,
+        Capabilities(schema=True),
+        Record("r", {"text": "他从北京飞到上海。"}),
+        [
+            Demonstration(
+                Record("d1", {"text": "广州到了，广州真热。"}),
+                {"spans": [{"start": 5, "end": 7, "label": "LOC", "text": "广州"}]},
+            ),
+            Demonstration(Record("d2", {"text": "没有人来。"}), {"spans": []}),
+        ],
+    ),
+    "pair-en-zero-shot": (
+        POLITE,
+        Capabilities(),
+        Record("r", {"prompt": "Pass the salt.", "response_a": "Here you are.", "response_b": "Get it yourself."}),
+        [],
+    ),
+    "pair-en-few-shot": (
+        POLITE,
+        Capabilities("first_token"),
+        Record("r", {"prompt": "Pass the salt.", "response_a": "Here you are.", "response_b": "Get it yourself."}),
+        [
+            Demonstration(
+                Record("d", {"prompt": "Hello.", "response_a": "What?", "response_b": "Good morning!"}),
+                {"preferred": "b", "strength": 0.0},
+            ),
+        ],
+    ),
+    "pair-zh-zero-shot": (
+        HELPFUL,
+        Capabilities(),
+        Record("r", {"prompt": "几点了？", "response_a": "三点一刻。", "response_b": "不早了。"}),
+        [],
+    ),
+    "pair-zh-few-shot": (
+        HELPFUL,
+        Capabilities(schema=True),
+        Record("r", {"prompt": "几点了？", "response_a": "三点一刻。", "response_b": "不早了。"}),
+        [
+            Demonstration(
+                Record("d", {"prompt": "下雨吗？", "response_a": "也许。", "response_b": "下到晚上。"}),
+                {"preferred": "b", "strength": 0.0},
+            ),
+        ],
+    ),
+    "writing-en-zero-shot": (TITLE, Capabilities(), RECORD, []),
+    "writing-en-few-shot": (
+        TITLE,
+        Capabilities(schema=True),
+        RECORD,
+        [Demonstration(Record("d", {"text": "I lost my key on the bus."}), {"text": "Key lost on the bus"})],
+    ),
+    "writing-zh-zero-shot": (
+        Text("标题", "给这条留言写一个标题。", final="标题"),
+        Capabilities(),
+        Record("r", {"text": "我的钥匙丢在公共汽车上了。"}),
+        [],
+    ),
+    "writing-zh-few-shot": (
+        Text("标题", "给这条留言写一个标题。", unanswerable="没有内容"),
+        Capabilities(),
+        Record("r", {"text": "我的钥匙丢在公共汽车上了。"}),
+        [Demonstration(Record("d", {"text": "电池两天就没电了。"}), {"text": "电池不耐用"})],
+    ),
+    "grounded-zh": (
+        GROUNDED,
+        Capabilities(),
+        Record("r", {"passage": "这座桥一九三二年通车。", "question": "桥何时通车？"}),
+        [
+            Demonstration(
+                Record("d", {"passage": "他今天去北京，明天去上海。", "question": "他明天去哪里？"}),
+                {"text": "上海", "quotes": [{"field": "passage", "start": 7, "end": 12, "text": "明天去上海"}]},
+            ),
+        ],
+    ),
 }
 
 
@@ -305,6 +408,14 @@ def template(**parts: Any) -> Template:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_templates_load(name: str) -> None:
     assert load_template(name).name == name
+
+
+def test_no_template_is_shipped_without_its_prompts_being_kept_here() -> None:
+    with pytest.raises(SettingsError) as error:
+        load_template("nothing.v1")
+    assert str(error.value).partition("there are ")[2].split(", ") == sorted(SHIPPED)
+    kept = {Prompt.for_engine(task, capabilities).template.name for task, capabilities, _, _ in CASES.values()}
+    assert kept == set(SHIPPED)
 
 
 @pytest.mark.parametrize(

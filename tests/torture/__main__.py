@@ -36,7 +36,9 @@ def main() -> int:
             sys.stderr.write(f"       {part} took {time.monotonic() - before:.0f} s\n")
     minutes = (time.monotonic() - began) / 60
     if not arguments.no_page:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), figures, _heading(arguments, minutes)), encoding="utf-8")
+        PAGE.write_text(
+            written(PAGE.read_text(encoding="utf-8"), figures, _heading(arguments, minutes)), encoding="utf-8"
+        )
     sys.stdout.write(as_json(figures) + "\n")
     return 0 if all(figure.holds for figure in figures) else 1
 

@@ -26,7 +26,11 @@ from tests.torture.strace import SYNCS, WRITES, cannot_trace, injected
 from tests.torture.victims import KILLED, start
 
 ROOT: Final = Path(__file__).parents[2]
-BUSY: Final = {"delay": [0.002, 0.03], "after": [0.0, 0.01], "faults": {"500": 0.03, "cut_length": 0.02, "length": 0.02}}
+BUSY: Final = {
+    "delay": [0.002, 0.03],
+    "after": [0.0, 0.01],
+    "faults": {"500": 0.03, "cut_length": 0.02, "length": 0.02},
+}
 _MOST_POINTS: Final = 400
 
 
@@ -150,9 +154,7 @@ def _every_time(tier: Tier, point: str, action: Action, problems: list[str]) -> 
     return reached
 
 
-def _fails_once(
-    tier: Tier, project: Tortured, point: str, nth: int, action: Action, problems: list[str]
-) -> bool:
+def _fails_once(tier: Tier, project: Tortured, point: str, nth: int, action: Action, problems: list[str]) -> bool:
     log, target = tier.folder / "points.log", project.folder / "out.jsonl"
     log.unlink(missing_ok=True)
     annotate: list[str | Path] = ["annotate", "--project", project.folder]
@@ -267,9 +269,7 @@ def schedules(tier: Tier) -> Iterator[Figure]:
         not broken,
         span,
     )
-    yield Figure(
-        "… answers, wrongly paired", "0", f"{figures['answers']:,}: {paired}", paired == 0, span
-    )
+    yield Figure("… answers, wrongly paired", "0", f"{figures['answers']:,}: {paired}", paired == 0, span)
     yield Figure(
         "… answers cut, refused, withheld, empty or off the set, and stored as labels",
         "50,000: 0",

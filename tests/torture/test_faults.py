@@ -26,7 +26,7 @@ TYPED = {
     "refusal": "refused", "refusal_prose": "refused",
     "empty": "unreadable", "null": "unreadable", "trailing_prose": "unreadable",
     "duplicate_keys": "ambiguous", "two_labels": "ambiguous", "off_set": "outside_labels",
-    "400_length": "context_exceeded", "read_little": "context_exceeded",
+    "400_length": "context_exceeded", "read_little": "input_truncated",
 }  # fmt: skip
 """Asking the same again would not help: sent once."""
 RETRIED = {

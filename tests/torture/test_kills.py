@@ -89,7 +89,7 @@ def test_killed_in_an_export_the_file_is_the_old_or_the_new_one(point: str, make
 def test_a_disk_that_fails_stops_the_run_and_loses_nothing(
     point: str, nth: int, action: str, make: Make, tmp_path: Path
 ) -> None:
-    project = make(16, script={"delay": [0.0, 0.004]}, concurrency=4)
+    project = make(40, script={"delay": [0.0, 0.004]}, concurrency=2)
     assert action in ("eio", "enospc")
     failed = start(["annotate", "--json", "--project", project.folder], tmp_path / "log", plant=(point, nth, action))
     assert failed.wait() in (2, 3), failed.said()

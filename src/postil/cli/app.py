@@ -50,9 +50,9 @@ class OnInterrupt(StrEnum):
 
 
 # As text: `--help` does not wait for the formats themselves; a test compares.
-_OURS = "jsonl, json, csv, tsv, parquet."
-_READ = "label-studio, prodigy, doccano, argilla, conll, brat, docbin, hugging-face, trl, openai, autolabel"
-_WRITTEN = "label-studio, prodigy, doccano, argilla, conll, brat, docbin, hugging-face, trl, openai"
+OURS = "jsonl, json, csv, tsv, parquet."
+READ = "label-studio, prodigy, doccano, argilla, conll, brat, docbin, hugging-face, trl, openai, autolabel"
+WRITTEN = "label-studio, prodigy, doccano, argilla, conll, brat, docbin, hugging-face, trl, openai"
 
 
 def main() -> None:
@@ -222,6 +222,8 @@ def annotate(
     on_interrupt: Annotated[
         OnInterrupt, typer.Option(help="Whether Ctrl-C lets requests in flight end, or drops them.")
     ] = OnInterrupt.DRAIN,
+    batch: Annotated[bool, typer.Option("--batch", help="Hand requests over in files, answered within a day.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="With --batch: submit; the next run collects.")] = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -243,6 +245,7 @@ def annotate(
             retry_failed=_classes(retry_failed),
             lost=None if lost is None else lost.value,
             decide=shown.decision(terminal),
+            lane=("submit" if no_wait else "batch") if batch else "live",
             on_progress=lambda progress: terminal.progress(progress_line(progress)),
             on_start=on_start,
         )
@@ -302,7 +305,7 @@ def learn(
 def import_(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder of a format that is one.")],
     annotator: Annotated[str | None, typer.Option("--annotator", help="Whose annotations these are.")] = None,
-    format: Annotated[str | None, typer.Option(help=f"{_OURS} Or of another tool: {_READ}.")] = None,  # noqa: A002
+    format: Annotated[str | None, typer.Option(help=f"{OURS} Or of another tool: {READ}.")] = None,  # noqa: A002
     by: Annotated[str | None, typer.Option(help="Whose answers in the file, where it has those of several.")] = None,
     items: Annotated[
         Path | None, typer.Option(help="For a new project out of a configuration, autolabel or spacy-llm: its data.")
@@ -323,7 +326,7 @@ def import_(
 @app.command()
 def export(
     path: Annotated[str, typer.Argument(metavar="PATH", help='A file, a new folder, or "-" for stdout.')],
-    format: Annotated[str | None, typer.Option(help=f"{_OURS} Or of another tool: {_WRITTEN}.")] = None,  # noqa: A002
+    format: Annotated[str | None, typer.Option(help=f"{OURS} Or of another tool: {WRITTEN}.")] = None,  # noqa: A002
     annotator: AnnotatorName = None,
     project: ProjectDir = HERE,
     json: Json = False,

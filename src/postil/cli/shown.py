@@ -84,13 +84,18 @@ def plan(terminal: Terminal, ahead: Plan) -> None:
         terminal.say(
             f"prompts     {each.value:.0f} tokens on average ({each.low:.0f} to {each.high:.0f}, n = {each.n})"
         )
-    terminal.say(f"tokens      {count(ahead.input_tokens)} in, at most {count(ahead.output_tokens)} out")
+    known = f"{count(ahead.output_tokens)} out (n = {ahead.measured} replies)"
+    written = known if ahead.measured else f"at most {count(ahead.output_tokens)} out"
+    terminal.say(f"tokens      {count(ahead.input_tokens)} in, {written}")
     if ahead.prior_requests:
         terminal.say(
             f"prior       {count(ahead.prior_requests)} requests before the first label, however few are wanted"
         )
     dated = f" (prices of {ahead.price_date})" if ahead.price_date and ahead.usd is not None else ""
     terminal.say(f"cost        {dollars(ahead.usd)}{dated}")
+    for name, words in (("cached", "if as much is cached as before"), ("batch", "in batches, within a day: --batch")):
+        if (lane := ahead.lanes.get(name)) is not None and lane.usd is not None:
+            terminal.say(f"            {dollars(lane.usd)} {words}")
     unknown = "" if ahead.seconds is not None else "; --probe 20 measures it"
     terminal.say(f"time        {duration(ahead.seconds)}{unknown}")
     reached = ahead.accuracy

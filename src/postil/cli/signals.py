@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from postil.cli.terminal import Terminal
 from postil.cli.words import requests
-from postil.runner import Runner
+from postil.runner import Stoppable
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+OnStart = Callable[[Stoppable], None]
 
 
 @contextmanager
-def stopped_by_signals(terminal: Terminal, *, drops: bool = False) -> Generator[Callable[[Runner], None], None, None]:
+def stopped_by_signals(terminal: Terminal, *, drops: bool = False) -> Generator[OnStart, None, None]:
     """Give what is to be told of a runner: from then on signals stop it. At the end they mean what they meant before.
 
     With `drops` the first signal does what the second does else. Only the main thread may say what signals mean;
@@ -24,9 +25,9 @@ def stopped_by_signals(terminal: Terminal, *, drops: bool = False) -> Generator[
         yield lambda _: None
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    running: list[Runner] = []
+    running: list[Stoppable] = []
 
-    def start(runner: Runner) -> None:
+    def start(runner: Stoppable) -> None:
         def first(*_: Any) -> None:
             for each in _SIGNALS:
                 signal.signal(each, signal.default_int_handler)

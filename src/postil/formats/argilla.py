@@ -22,6 +22,7 @@ from postil.formats.foreign import (
     one_field,
     shown_fields,
     shown_together,
+    together,
 )
 from postil.formats.format import STDOUT, Row, Source
 from postil.formats.json_array import read_json_array, write_json_array
@@ -196,8 +197,7 @@ def _answered(row: Row, task: Task, records: Records, place: str) -> Iterator[An
         )
     metadata = row.fields.get("metadata")
     note = in_place(metadata.get(NOTE)) if isinstance(metadata, Mapping) else {}
-    together = canonical_json([fields[name] for name in shown]).decode()
-    record = records.find(together, shown_together, place, id=note.get("id"))
+    record = records.find(together(fields[name] for name in shown), shown_together, place, id=note.get("id"))
     said = partial(Answered, record, place, note=note)
     given = list(_given(row.fields, task, fields, place, note))
     suggested = any(machine for _, _, machine, _, _, _ in given)

@@ -14,9 +14,9 @@ from pathlib import Path
 from string import Formatter
 from typing import Final
 
-from postil.canonical import canonical_json, parse_json
+from postil.canonical import parse_json
 from postil.errors import DataError, FormatError
-from postil.formats.foreign import Answered, Foreign, Records, shown_names, shown_together
+from postil.formats.foreign import Answered, Foreign, Records, shown_names, shown_together, together
 from postil.formats.landing import (
     Configuration,
     Landing,
@@ -184,10 +184,14 @@ class _Config:
         except ValueError as error:
             raise FormatError(f"{self._path}: `example_template` cannot be read: {error}") from None
         kept: list[tuple[str, str]] = []
+        before = ""
         for literal, name, _, _ in pieces:
-            if name is None or name in outputs:
+            before += literal
+            if name in outputs:
                 break
-            kept.append((literal, name))
+            if name is not None:
+                kept.append((before, name))
+                before = ""
         fields = [name for _, name in kept] or [str(self._dataset.get("text_column") or "example")]
         if len(set(fields)) == 1:
             return f"{{{fields[0]}}}"
@@ -322,7 +326,7 @@ def read_autolabel_output(path: Path, task: Task, records: Records) -> Iterator[
         shown = {field: fields.get(field) for field in shown_names(task)}
         if missing := [field for field, text in shown.items() if not isinstance(text, str)]:
             raise DataError(f"{place}: expected the column {missing[0]!r}, got {', '.join(map(repr, fields))}")
-        record = records.find(canonical_json(list(shown.values())).decode(), shown_together, place)
+        record = records.find(together(map(str, shown.values())), shown_together, place)
         said = partial(Answered, record, place, by=name.removesuffix("_task"), machine=True)
         if str(fields.get(f"{name}_successfully_labeled", "True")).lower() != "true":
             yield said(None, note=_failure(name, "unreadable", str(fields.get(f"{name}_error") or "not labelled")))

@@ -166,7 +166,7 @@ class _Reading:
         for number, line in enumerate(lines, 1):
             try:
                 if line.startswith("T"):
-                    marks.append(self._mark(line.rstrip("\r").split("\t")))
+                    marks.append(self._mark(line.split("\t", 2)))
                 elif line.startswith("R") and task.kind != "spans":
                     links.append(self._link(line.split("\t")))
             except (ValueError, IndexError, DataError) as error:
@@ -185,9 +185,10 @@ class _Reading:
         id_, where, words = columns[0], columns[1], columns[2]
         name, _, places = where.partition(" ")
         pieces = [self._piece(part) for part in places.split(";")]
-        if " ".join(self._text[start:end] for start, end in pieces) != words:
+        there = " ".join(self._text[start:end] for start, end in pieces)
+        if there not in (words, words.removesuffix("\r")):  # the line may end with CR LF
             raise DataError(
-                f"expected {words!r} at {places}, got {' '.join(self._text[start:end] for start, end in pieces)!r}",
+                f"expected {words!r} at {places}, got {there!r}",
                 hint="The text was changed, or its line ends; offsets are code points of the .txt file.",
             )
         start, end = pieces[0][0], pieces[-1][1]

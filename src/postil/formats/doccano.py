@@ -90,7 +90,8 @@ def _answered(row: Row, task: Task, records: Records, place: str) -> Answered:
     said = partial(Answered, record, place, note=note)
     # doccano numbers every text that has been through it: then a person has been at it.
     through = "id" in fields
-    if not through and note.get("answer") is None and "outcome" in note:
+    if "outcome" in note and note.get("answer") is None and not _labels_of(fields):
+        # It had no labels and has none: the file does not say whether anybody has looked at it.
         return said(None, machine=bool(note.get("machine")))
     try:
         answer = _answer(fields, task, text)
@@ -101,7 +102,7 @@ def _answered(row: Row, task: Task, records: Records, place: str) -> Answered:
 
 
 def _answer(fields: Mapping[str, JSON], task: Task, text: str) -> Answer | None:
-    labels = next((fields[key] for key in ("label", "labels", "entities") if key in fields), None)
+    labels = _labels_of(fields)
     if not isinstance(labels, list):
         raise DataError(f"expected a list in `label`, or `entities`, got {', '.join(map(repr, fields))}")
     if task.kind in _KEYS:
@@ -118,6 +119,10 @@ def _answer(fields: Mapping[str, JSON], task: Task, text: str) -> Answer | None:
         if task.kind != "spans"
     ]
     return answer_of_marks(Marks(marks, links), task.kind, {"text": text})
+
+
+def _labels_of(fields: Mapping[str, JSON]) -> JSON:
+    return next((fields[key] for key in ("label", "labels", "entities") if key in fields), None)
 
 
 def _mark(given: JSON, at: int, offsets: Offsets) -> Mark:

@@ -41,6 +41,7 @@ __all__ = [
     "shown_names",
     "shown_text",
     "shown_together",
+    "together",
     "utf8",
 ]
 
@@ -276,7 +277,13 @@ def shown_text(task: Task, fields: Mapping[str, JSON]) -> str:
 
 def shown_together(task: Task, record: Record) -> str:
     """Return all that the task shows of a record, as the fields are: what tools with several texts have."""
-    return canonical_json(list(shown_fields(task, record.fields).values())).decode()
+    return together(shown_fields(task, record.fields).values())
+
+
+def together(texts: Iterable[str]) -> str:
+    """Return several texts as one that no others make."""
+    held = list(texts)
+    return held[0] if len(held) == 1 else canonical_json(held).decode()
 
 
 def _text(task: Task, record: Record) -> str:

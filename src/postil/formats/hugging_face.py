@@ -12,7 +12,17 @@ from typing import Any, Final
 
 from postil.canonical import canonical_json, parse_json
 from postil.errors import DataError
-from postil.formats.foreign import NOTE, Answered, Foreign, Records, in_place, note_of, shown_fields, shown_together
+from postil.formats.foreign import (
+    NOTE,
+    Answered,
+    Foreign,
+    Records,
+    in_place,
+    note_of,
+    shown_fields,
+    shown_together,
+    together,
+)
 from postil.formats.jsonl import write_jsonl
 from postil.formats.parquet import parquet_metadata
 from postil.formats.records import read_rows
@@ -185,8 +195,7 @@ def _answered(
         )
     note = in_place(fields.get(NOTE))
     shown = {name: fields[name] if isinstance(fields[name], str) else "" for name in columns.fields}
-    together = canonical_json(list(shown.values())).decode()
-    record = records.find(together, shown_together, place, id=note.get("id"))
+    record = records.find(together(shown.values()), shown_together, place, id=note.get("id"))
     held = {key: _named(fields[column], names.get(column, [])) for key, column in columns.answer.items()}
     answer = _answer(held, place, as_json=columns.as_json)
     confidence = fields.get("confidence")

@@ -13,9 +13,18 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from postil.canonical import canonical_json
 from postil.errors import DataError, FormatError
-from postil.formats.foreign import NOTE, Answered, Foreign, Records, in_place, note_of, shown_fields, shown_together
+from postil.formats.foreign import (
+    NOTE,
+    Answered,
+    Foreign,
+    Records,
+    in_place,
+    note_of,
+    shown_fields,
+    shown_together,
+    together,
+)
 from postil.formats.format import STDOUT, Row, Source
 from postil.formats.json_array import read_json_array, write_json_array
 from postil.formats.marks import (
@@ -299,8 +308,7 @@ class _Reading:
         meta = row.fields.get("meta")
         note = in_place(meta.get(NOTE)) if isinstance(meta, Mapping) else {}
         texts = self._texts(data, place)
-        shown = canonical_json(list(texts.values())).decode()
-        record = self._records.find(shown, shown_together, place, id=note.get("id"))
+        record = self._records.find(together(texts.values()), shown_together, place, id=note.get("id"))
         given = list(self._given(row, record, texts, note, place))
         yield from given or [Answered(record, place, None, machine=bool(note.get("machine")), note=note)]
 

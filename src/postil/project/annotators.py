@@ -274,7 +274,7 @@ def _candidates(
 def price_of(settings: AnnotatorSettings) -> Price | None:
     """Return the price in the settings, `None` if they give none."""
     price = settings.price
-    return None if price is None else Price(price.input, price.output, price.cached, price.date)
+    return None if price is None else Price(price.input, price.output, price.cached, price.date, price.batch)
 
 
 def concurrency(settings: AnnotatorSettings) -> int:

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Final
 
 from postil.errors import SettingsError
 from postil.project.importing import names_file
 from postil.project.settings import DATABASE, FILE_NAME
 from postil.project.toml_writing import toml
 from postil.tasks import Task
+from postil.tasks.specs import as_given
 from postil.types import JSON
 
 
@@ -101,22 +101,9 @@ def seen_from(folder: Path, path: Path) -> str:
         return str(path.resolve())
 
 
-_DEFINED: Final = (
-    ("labels", "definitions"),
-    ("roles", "definitions"),
-    ("relations", "definitions"),
-    ("span_labels", "span_definitions"),
-    ("senses", "sense_definitions"),
-)
-"""Keys of specs that hold names in their order, and those that hold what the names mean."""
-
-
 def _as_written(task: Task) -> Mapping[str, JSON]:
-    """Return a task's spec as a person would write it: without what goes without saying, labels with definitions."""
-    spec = dict(task.spec)
-    for names, definitions in _DEFINED:
-        if names in spec and (said := spec.pop(definitions, None)):
-            spec[names] = {name: said.get(name, "") for name in spec[names]}
+    """Return a task's spec as a person would write it: without what goes without saying, names with what they mean."""
+    spec = as_given(task.spec)
     defaults = {name: each.default for name, each in signature(type(task)).parameters.items()}
     return {key: value for key, value in spec.items() if not _goes_without_saying(value, defaults.get(key))}
 

@@ -1,13 +1,14 @@
 """Looking ahead: what labelling the pending records takes, without spending anything."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from postil.errors import RecordRejected
 from postil.project.running import tally
 from postil.runner import Price, PromptedAnnotator
+from postil.runner.money import FREE
 from postil.runner.prior import SMALLEST_BATCH, requests_ahead
 from postil.store import Journal
 from postil.tasks.shown import Shown
@@ -15,6 +16,21 @@ from postil.types import JSON, Estimate, Record, Usage
 
 _LOOKED_AT: Final = 50
 """Prompts that are rendered and counted."""
+
+
+_BATCH_SECONDS: Final = 24 * 3600.0
+"""What providers promise for a batch; most end sooner."""
+_ENOUGH: Final = 5
+"""Replies from which tokens are measured: fewer say more about themselves than about those to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One way to have the requests answered."""
+
+    usd: float | None
+    """`None` where its price is not known."""
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,10 @@ class Plan:
 
     Those about records are among `requests`: their replies serve the labels too.
     """
+    measured: int = 0
+    """Replies of this annotator that the tokens of answers and the share of the cache were measured on; 0: guessed."""
+    lanes: Mapping[str, "Lane"] = field(default_factory=dict[str, "Lane"])
+    """`live`, `cached` (live, where as much of the prompts is cached as before) and `batch`."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil plan --json` prints."""
@@ -64,11 +84,15 @@ def plan(
     fit = len(sizes.tokens) / len(ahead.drawn) if ahead.drawn else 0.0
     prior = requests_ahead(journal, annotator) if counts.pending else 0
     # Inputs without content are no records.
-    requests = round(ahead.texts * fit) + (prior if 0 < prior < SMALLEST_BATCH else 0)
+    asked = round(ahead.texts * fit) * len(annotator.prompts)
+    requests = asked + (prior if 0 < prior < SMALLEST_BATCH else 0)
     each = sizes.mean_over(ahead)
-    total = Usage(round(requests * each.value) if each else 0, requests * sizes.answer)
+    seen = _Seen.of(journal, annotator)
+    answer = sizes.answer if seen is None else seen.answer
+    total = Usage(round(requests * each.value) if each else 0, round(requests * answer))
     pace = journal.pace(annotator.id)
-    free = annotator.engine.capabilities.free
+    seconds = requests / pace if pace else None
+    price = FREE if annotator.engine.capabilities.free else price
     return Plan(
         annotator=annotator.name,
         records=counts.records,
@@ -77,13 +101,46 @@ def plan(
         prompt_tokens=each,
         input_tokens=total.input_tokens,
         output_tokens=total.output_tokens,
-        usd=0.0 if free else price.cost(total) if price else None,
+        usd=price.cost(total) if price else None,
         price_date=price.date if price else None,
-        seconds=requests / pace if pace else None,
+        seconds=seconds,
         unusable=ahead.unusable + ahead.texts - round(ahead.texts * fit),
         accuracy=accuracy,
         prior_requests=prior,
+        measured=seen.replies if seen else 0,
+        lanes=_lanes(price, total, seen, seconds),
     )
+
+
+def _lanes(price: Price | None, total: Usage, seen: "_Seen | None", seconds: float | None) -> dict[str, Lane]:
+    lanes = {"live": Lane(price.cost(total) if price else None, seconds)}
+    if seen is not None and seen.cached:
+        cached = Usage(total.input_tokens, total.output_tokens, round(seen.cached * total.input_tokens))
+        lanes["cached"] = Lane(price.cost(cached) if price else None, seconds)
+    batch = price.in_batches() if price else None
+    if batch is not None:
+        lanes["batch"] = Lane(batch.cost(total), _BATCH_SECONDS)
+    return lanes
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What earlier replies of an annotator came to."""
+
+    replies: int
+    answer: float
+    """Tokens of a reply, on average."""
+    cached: float
+    """Share of the prompts' tokens that the provider read from its cache."""
+
+    @classmethod
+    def of(cls, journal: Journal, annotator: PromptedAnnotator) -> "_Seen | None":
+        """Return what was measured, `None` before there are enough replies."""
+        spent = journal.spending(annotator=annotator.id)
+        replies = journal.count_replies(annotator.id)
+        if replies < _ENOUGH or not spent.input_tokens:
+            return None
+        return cls(replies, spent.output_tokens / replies, min(1.0, spent.cached_tokens / spent.input_tokens))
 
 
 @dataclass(slots=True)
@@ -143,7 +200,8 @@ class _Sizes:
                 continue
             sizes.append(size)
             tokens.append(annotator.engine.count_tokens(request.messages))
-            answer = 1 if annotator.engine.capabilities.scores == "sequence" else request.max_tokens
+            scored = annotator.engine.capabilities.scores == "sequence" and request.choices
+            answer = 1 if scored else request.max_tokens
         return cls(sizes, tokens, answer)
 
     def mean_over(self, ahead: _Ahead) -> Estimate | None:

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -17,10 +17,10 @@ from postil.project.creating import Data, new_project
 from postil.project.exporting import Imported, import_annotations, write_export
 from postil.project.landing import landed, read_configuration
 from postil.project.planning import Plan, plan
-from postil.project.running import AnnotateResult, Preview, Scope, Terms
+from postil.project.running import AnnotateResult, Lane, Preview, Scope, Terms
 from postil.project.settings import DATABASE, FILE_NAME, parse_task, read_settings
 from postil.project.verifying import Verification, Verifier
-from postil.runner import Progress, PromptedAnnotator, Runner
+from postil.runner import Progress, PromptedAnnotator, Stoppable
 from postil.runner.lost import OpenRequests
 from postil.runner.policy import Lost
 from postil.store import Journal
@@ -226,8 +226,9 @@ class Project:
         retry_failed: bool | Collection[str] = False,
         lost: Lost | None = None,
         decide: Callable[[OpenRequests], bool] | None = None,
+        lane: Lane = "live",
         on_progress: Callable[[Progress], None] | None = None,
-        on_start: Callable[[Runner], None] | None = None,
+        on_start: Callable[[Stoppable], None] | None = None,
         **options: Any,
     ) -> AnnotateResult:
         """Give every pending record an outcome, or go on where an earlier run stopped.
@@ -237,7 +238,8 @@ class Project:
 
         `retry_failed` asks anew about records that failed, or that failed in the classes named. `lost` says what
         becomes of requests of earlier runs whose fate is not known; with "ask", `decide` is asked whether they are
-        sent again.
+        sent again. `lane` "batch" hands requests over in files that the provider answers within a day, for less, and
+        "submit" does not wait for them: the next run with "batch" collects.
 
         Raises:
             InputError: settings or data are wrong; nothing was spent.
@@ -252,6 +254,7 @@ class Project:
                 retry_failed=retry_failed,
                 lost=lost,
                 decide=decide,
+                lane=lane,
                 on_progress=on_progress,
                 on_start=on_start,
                 **options,
@@ -268,13 +271,16 @@ class Project:
         retry_failed: bool | Collection[str] = False,
         lost: Lost | None = None,
         decide: Callable[[OpenRequests], bool] | None = None,
+        lane: Lane = "live",
         on_progress: Callable[[Progress], None] | None = None,
-        on_start: Callable[[Runner], None] | None = None,
+        on_start: Callable[[Stoppable], None] | None = None,
         **options: Any,
     ) -> AnnotateResult:
         """Do what `annotate` does, from async code."""
         name = self._asked(annotator, engine, options)
-        scope = Scope.checked(limit, retry_failed, lost or self.annotators[name].lost, decide)
+        settings = self.annotators[name]
+        scope = Scope.checked(limit, retry_failed, lost or settings.lost, decide)
+        scope = replace(scope, lane=lane, batch_requests=settings.batch_requests)
         async with self.annotators.opened(name) as opened:
             terms = self._terms(name, opened, budget)
             self.sync()

@@ -19,6 +19,7 @@ from postil.runner import (
     PromptedAnnotator,
     Runner,
     RunSummary,
+    Stoppable,
 )
 from postil.runner.lost import OpenRequests, open_requests
 from postil.runner.policy import Lost
@@ -76,6 +77,10 @@ class Terms:
         )
 
 
+Lane = Literal["live", "batch", "submit"]
+"""`live`: request by request; `batch`: by files that are answered within a day; `submit`: the same, without waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which records a run is for, and what it does about requests whose replies were lost."""
@@ -87,6 +92,9 @@ class Scope:
     lost: Lost = "resend"
     decide: Callable[[OpenRequests], bool] | None = None
     """Asked whether to send them again, where `lost` is "ask"; without anybody to ask they are held."""
+    lane: Lane = "live"
+    batch_requests: int = 50_000
+    """The most requests in one batch."""
 
     @classmethod
     def checked(
@@ -191,7 +199,7 @@ async def annotate(
     scope: Scope = EVERYTHING,
     *,
     on_progress: Callable[[Progress], None] | None = None,
-    on_start: Callable[[Runner], None] | None = None,
+    on_start: Callable[[Stoppable], None] | None = None,
 ) -> AnnotateResult:
     """Give every pending record an outcome, or as many as scope and budget allow; without any, nothing is touched.
 
@@ -204,15 +212,55 @@ async def annotate(
     with journal.run_lock():
         _tell_changes(journal, annotator)
         _tell_prior(journal, annotator, wanted)
-        found = open_requests(journal, annotator, terms.price, elsewhere=_elsewhere(journal, annotator))
+        elsewhere = _elsewhere(journal, annotator)
+        found = open_requests(journal, annotator, terms.price, elsewhere=elsewhere)
         lost = _decided(annotator, found, scope)
         terms = replace(terms, policy=replace(terms.policy, lost=lost))
         runner = terms.runner(journal, annotator, on_progress, held=found.lost if lost == "hold" else ())
+        journal.add_annotator(annotator.name, annotator.spec)
+        if scope.lane != "live":
+            summary = await _in_batches(journal, annotator, terms, scope, wanted, on_progress, on_start)
+            return _result(journal, annotator, summary, found)
         if on_start:
             on_start(runner)
-        journal.add_annotator(annotator.name, annotator.spec)
-        summary = await runner.run(itertools.islice(_records(journal, annotator, scope), scope.limit), wanted)
+        records = (each for each in _records(journal, annotator, scope) if _id_of(each) not in elsewhere)
+        summary = await runner.run(itertools.islice(records, scope.limit), wanted)
+    if elsewhere:
+        words = "annotator %r: %d records are asked about in a batch: `annotate --batch` collects it"
+        _log.warning(words, annotator.name, len(elsewhere))
     return _result(journal, annotator, summary, found)
+
+
+async def _in_batches(
+    journal: Journal,
+    annotator: PromptedAnnotator,
+    terms: Terms,
+    scope: Scope,
+    wanted: int,
+    on_progress: Callable[[Progress], None] | None,
+    on_start: Callable[[Stoppable], None] | None,
+) -> RunSummary:
+    if scope.retry_failed:
+        raise SettingsError("records that failed are asked about anew in the live lane only, got a batch lane too")
+    from postil.project.batches import run_in_batches  # noqa: PLC0415 - aiohttp
+    from postil.runner.batch import BatchPolicy  # noqa: PLC0415
+
+    chosen = None if scope.limit is None else {r.id for r in itertools.islice(journal.pending(annotator.id), wanted)}
+    policy = BatchPolicy(scope.batch_requests, wait=scope.lane == "batch", unlisted=terms.policy.lost)
+    return await run_in_batches(
+        journal,
+        annotator,
+        terms,
+        policy,
+        lambda: (each for each in journal.pending(annotator.id) if chosen is None or each.id in chosen),
+        wanted,
+        on_progress=on_progress,
+        on_start=on_start,
+    )
+
+
+def _id_of(record: Record | Again) -> str:
+    return record.record.id if isinstance(record, Again) else record.id
 
 
 def _wanted(journal: Journal, annotator: PromptedAnnotator, scope: Scope) -> int:

@@ -56,6 +56,8 @@ class PriceSettings(_Strict):
     output: Annotated[float, Field(ge=0)]
     cached: Annotated[float, Field(ge=0)] | None = None
     date: Annotated[str | None, BeforeValidator(_day)] = None
+    batch: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The share of these prices that the batch lane costs."""
 
 
 class AnnotatorSettings(_Strict):
@@ -67,6 +69,7 @@ class AnnotatorSettings(_Strict):
     base_url: str | None = None
     api_key_env: str | None = None
     concurrency: Annotated[int, Field(ge=1, le=4096)] | None = None
+    batch_requests: Annotated[int, Field(ge=1, le=100_000)] = 50_000
     attempts: Annotated[int, Field(ge=1, le=20)] = 5
     attempt_seconds: Annotated[float, Field(gt=0)] = 120.0
     requests_per_minute: Annotated[float, Field(ge=1)] | None = None

@@ -3,7 +3,7 @@
 from postil.runner.annotator import Interview, PromptedAnnotator, Sampling
 from postil.runner.money import Price
 from postil.runner.policy import Policy
-from postil.runner.run import Again, Interviewed, Progress, Runner, RunSummary
+from postil.runner.run import Again, Interviewed, Progress, Runner, RunSummary, Stoppable
 
 __all__ = [
     "Again",
@@ -16,4 +16,5 @@ __all__ = [
     "RunSummary",
     "Runner",
     "Sampling",
+    "Stoppable",
 ]

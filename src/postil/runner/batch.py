@@ -29,6 +29,7 @@ from postil.errors import (
     Transient,
 )
 from postil.runner.annotator import Interview, PromptedAnnotator
+from postil.runner.asking import UnderWay
 from postil.runner.halt import Halt, Stop
 from postil.runner.money import FREE, Ledger, Price, Worst
 from postil.runner.run import NO_LIMIT, Progress, RunSummary
@@ -55,7 +56,7 @@ class BatchPolicy:
     """The most requests in one batch."""
     attempts: int = 3
     """The most batches that one request is put into in a run."""
-    first_poll: float = 5.0
+    first_poll: float = 1.0
     """Seconds until the provider is asked how a batch is doing; each further wait is half as long again."""
     longest_poll: float = 60.0
     wait: bool = True
@@ -122,11 +123,16 @@ class BatchRunner:
         self._most = self._policy.requests
         self._attempts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._run = self._done = self._total = 0
+        self._run = self._done = self._total = self._submitted_requests = 0
 
     def interrupt(self) -> None:
         """Stop waiting; batches go on at the provider, and the next run collects them."""
         self._halt.interrupt()
+
+    @property
+    def under_way(self) -> UnderWay:
+        """The requests that are with the provider: they go on there, whatever becomes of this run."""
+        return UnderWay(self._submitted_requests)
 
     async def run(self, pending: Callable[[], Iterable[Record]], total: int) -> RunSummary:
         """Give each record an outcome; `pending` returns the records that have none, each time it is called.
@@ -273,6 +279,7 @@ class BatchRunner:
 
     async def _collect(self, open_: _Open) -> None:
         """Wait for a batch to end, and write what came of it."""
+        self._submitted_requests = len(open_.lines)
         batch = await self._found(open_)
         if batch is None:
             await self._void(open_, ServerFault("the batch was never submitted; this request was not billed"))
@@ -290,6 +297,7 @@ class BatchRunner:
             await self._refused(open_, batch)
         else:
             await self._take_results(open_, batch)
+        self._submitted_requests = 0
 
     async def _found(self, open_: _Open) -> Batch | None:
         """Return a batch as the provider sees it, found by its token where its id was never written down."""

@@ -17,6 +17,8 @@ from postil.runner.policy import Policy
 from postil.types import Completion, Engine, Metered, Usage
 
 _SPREAD: Final = 0.1
+_SOON: Final = 1e-4
+"""Seconds. A timer that rings a moment too early, by rounding, does not ring again and again."""
 
 
 class Gate:
@@ -164,7 +166,7 @@ class Gate:
 
     def _ring_in(self, seconds: float) -> None:
         if self._loop is not None and seconds < math.inf:
-            self._timer = self._loop.call_later(max(seconds, 0.0), self._pump)
+            self._timer = self._loop.call_later(max(seconds, _SOON), self._pump)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

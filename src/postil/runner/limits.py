@@ -19,7 +19,7 @@ from postil.errors import (
     ServerUnreachable,
 )
 from postil.runner.breaker import Breaker
-from postil.runner.pace import ONE_REQUEST, Counts, Pool, Ticket
+from postil.runner.pace import LONGEST_WAIT, ONE_REQUEST, Counts, Pool, Ticket
 from postil.runner.policy import Policy
 from postil.runner.window import Window
 from postil.types import Account, RateLimit, Usage
@@ -52,6 +52,8 @@ class Limits:
         # Whether one of these is on: a pause, starting apart after it, an open breaker.
         self._held = False
         self._pause_until = self._apart_until = self._next_at = self._apart = 0.0
+        # Pauses on end after which nothing was taken.
+        self._in_vain = 0
 
     # Who asks
 
@@ -126,6 +128,7 @@ class Limits:
         """Hear of a reply."""
         with self._lock:
             self.breaker.answers()
+            self._in_vain = 0
             self.window.good(now, now - ticket.at, full=self.in_flight + 1 > self.window.size)
             self.in_flight -= 1
             ticket.pool.learnt.good()
@@ -138,12 +141,15 @@ class Limits:
     def failed(self, ticket: Ticket, error: EngineError, request: str, wait: float, policy: Policy, now: float) -> None:
         """Hear that a request failed which has this digest, and may be tried again after so many seconds."""
         with self._lock:
-            if isinstance(error, (RateLimited, Overloaded, AttemptTimedOut)):
+            # Where the pace is known, it is the pace that was wrong.
+            if isinstance(error, (Overloaded, AttemptTimedOut)) or (
+                isinstance(error, RateLimited) and not ticket.pool.is_limited
+            ):
                 self.window.trouble(now, ticket.at, self.in_flight)
             self.in_flight -= 1
             if isinstance(error, RateLimited):
                 ticket.pool.learnt.refused()
-                self._pause(now, wait)
+                self._pause(now, max(wait, self._longer(ticket, policy)))
             elif isinstance(error, Overloaded) and error.retry_after is not None:
                 self._pause(now, wait)
             self._judge(now, ticket, error, request, policy)
@@ -159,8 +165,15 @@ class Limits:
                 self.breaker.withdraw()
         self._wake()
 
+    def _longer(self, ticket: Ticket, policy: Policy) -> float:
+        """Return how long a pause must be at least: four times the last one, if nothing was taken since."""
+        if ticket.at >= self._pause_until:
+            self._in_vain += 1
+        return policy.first_wait * 4 ** (self._in_vain - 2) if self._in_vain > 1 else 0.0
+
     def _pause(self, now: float, seconds: float) -> None:
         # Not a moment before, and somewhat later: other processes with the same key wait for the same moment.
+        seconds = min(seconds, LONGEST_WAIT)
         until = now + seconds * (1 + _SPREAD * self._rng.random())
         if until > self._pause_until:
             self._pause_until = self._next_at = until

@@ -17,6 +17,15 @@ class Price:
     cached: float | None = None
     """Of input tokens read from the provider's cache; `None`: as any input token."""
     date: str | None = None
+    batch: float | None = None
+    """The share of these prices that the batch lane costs; `None`: there is no price for it."""
+
+    def in_batches(self) -> "Price | None":
+        """Return the price of the batch lane, `None` where it is not known."""
+        if self.batch is None:
+            return None
+        cached = None if self.cached is None else self.cached * self.batch
+        return Price(self.input * self.batch, self.output * self.batch, cached, self.date)
 
     def cost(self, usage: Usage) -> float:
         """Return the dollars that a usage comes to."""

@@ -24,7 +24,7 @@ _AMOUNTS: Final[Mapping[str, Callable[[Counts], float]]] = {
 }
 
 _MINUTE: Final = 60.0
-# A timer that rings this much too early would ring again and again.
+# So much less than wanted is as good as all of it: sums of shares are off by rounding.
 _ROUNDING: Final = 1e-9
 
 _PERIODS: Final = (1.0, 10.0, 60.0, 3_600.0, 86_400.0)
@@ -35,7 +35,8 @@ _SURE: Final = 8
 _CLOSE: Final = 0.97
 _PATIENCE: Final = 200
 _STEP: Final = 100
-_GROWTH: Final = 1.02
+_GROWTH: Final = 0.03
+_FORGOTTEN: Final = 20
 
 
 @dataclass(slots=True)
@@ -77,7 +78,8 @@ class Bucket:
         """Return in how many seconds an amount can be taken: what is more than it holds, once it is full."""
         self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
         self._at = now
-        return max(0.0, min(amount, self.capacity) - self._level - _ROUNDING) / self.rate
+        lacking = min(amount, self.capacity) - self._level
+        return lacking / self.rate if lacking > _ROUNDING else 0.0
 
     def take(self, amount: float) -> None:
         """Take an amount; a negative one gives back."""
@@ -125,8 +127,8 @@ class Told:
             # A period is over: it is whole until the server says otherwise.
             self._level, self._taken, self._at, self._whole_at = self._limit, taken, now, math.inf
         level = min(self._limit, self._level + (now - self._at) * self._rate) - (taken - self._taken)
-        lacking = min(amount, self._limit) - level - _ROUNDING
-        if lacking <= 0:
+        lacking = min(amount, self._limit) - level
+        if lacking <= _ROUNDING:
             return 0.0
         refilled = lacking / self._rate if self._rate else math.inf
         return min(refilled, self._whole_at - now, LONGEST_WAIT)
@@ -140,15 +142,19 @@ class Told:
 class Learnt:
     """The pace that a server bears which refuses requests and does not say how many it takes."""
 
-    __slots__ = ("_base", "_calm", "_growth", "_patience", "_refused", "_resumed", "_sent", "bucket")
+    __slots__ = (
+        *("_begun", "_calm", "_patience", "_refused", "_resumed", "_sent", "_steps", "_sure", "_taken"),
+        "bucket",
+    )
 
     def __init__(self) -> None:
         """Know of no limit."""
         self.bucket: Bucket | None = None
-        self._resumed = 0.0
-        self._sent = self._refused = self._calm = self._patience = 0
-        self._growth = _GROWTH
-        self._base = 0.0
+        self._sure = 0.0
+        # Since the last pause, and of the last time in which anything was taken.
+        self._resumed = self._begun = 0.0
+        self._sent = self._refused = self._taken = 0
+        self._calm = self._patience = self._steps = 0
 
     def sent(self, now: float) -> None:
         """Hear of a request that leaves."""
@@ -166,18 +172,19 @@ class Learnt:
 
     def rest(self) -> None:
         """Nobody asks any more: the time until somebody does says nothing."""
-        self._sent = self._refused = 0
+        self._sent = self._refused = self._taken = 0
 
     def good(self) -> None:
-        """Hear of a request that was taken: after many of them, feel for more."""
+        """Hear of a request that was taken: after many of them, feel for more, in larger and larger steps."""
         if self.bucket is None:
             return
         self._calm += 1
         if self._calm < self._patience or self._calm % _STEP:
             return
-        self.bucket.rate *= self._growth
-        self._growth = 2 * self._growth - 1
-        if self.bucket.rate > 2 * self._base:
+        self._sure = self.bucket.rate
+        self.bucket.rate *= 1 + _GROWTH * 2 ** (self._steps // 4)
+        self._steps += 1
+        if self._steps > _FORGOTTEN:
             self.bucket = None
 
     def refused(self) -> None:
@@ -185,19 +192,23 @@ class Learnt:
         self._refused += 1
 
     def resume(self, now: float) -> None:
-        """A pause is over: what was taken since the one before, in that time, is what the server bears."""
+        """A pause is over: as many as were taken since the one before, in that time, are what the server bears.
+
+        If nothing was taken, it was one pause; if it had felt for more, the last step was one too many.
+        """
         if not self._refused:
             return
-        taken, seconds = self._sent - self._refused, now - self._resumed
-        if taken > 0 and seconds > 0:
-            self._base = _CLOSE * taken / seconds
-        elif self.bucket is not None:
-            self._base = self.bucket.rate / 2
-        if self._base:
-            self.bucket = Bucket(self._base, max(1.0, self._base / 10), now)
+        taken = self._sent - self._refused
+        if taken > 0:
+            self._taken, self._begun = taken, self._resumed
+        rate = self._taken / (now - self._begun) if now > self._begun else 0.0
+        if taken > 0 and self._steps:
+            rate = max(rate, self._sure / _CLOSE)
+        if rate:
+            self._sure = _CLOSE * rate
+            self.bucket = Bucket(self._sure, max(1.0, self._sure / 10), now)
         self._patience = _PATIENCE * self._refused
-        self._growth = _GROWTH
-        self._sent = self._refused = self._calm = 0
+        self._sent = self._refused = self._calm = self._steps = 0
 
 
 class Pool:

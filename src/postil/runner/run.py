@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from postil._version import __version__
 from postil.errors import EngineError, RecordRejected, RunFatal, SettingsError, StoreError, Transient
@@ -56,6 +56,19 @@ class Again:
 
     record: Record
     revision: int
+
+
+class Stoppable(Protocol):
+    """A run under way, for those who may have to stop it."""
+
+    def interrupt(self) -> None:
+        """Let what is under way end, begin nothing more; from anywhere."""
+        ...
+
+    @property
+    def under_way(self) -> UnderWay:
+        """The requests that have left and are not back yet."""
+        ...
 
 
 _Item = TypeVar("_Item")

@@ -456,9 +456,15 @@ class Journal:
         for (request,) in self._stream(statement):
             yield request
 
-    def count_replies(self) -> int:
-        """Return how many requests were answered, with a completion or an error."""
-        return self._one("SELECT count(*) FROM reply")
+    def count_replies(self, annotator: str | None = None) -> int:
+        """Return how many requests were answered, with an error too; of one annotator, with completions only."""
+        if annotator is None:
+            return self._one("SELECT count(*) FROM reply")
+        statement = (
+            "SELECT count(*) FROM intent JOIN reply ON reply.intent = intent.seq"
+            " WHERE annotator = ? AND completion IS NOT NULL"
+        )
+        return self._rows(statement, (annotator,))[0][0]
 
     # What came of it
 

@@ -24,11 +24,11 @@ from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Rec
 _CUE: Final[Mapping[Language, str]] = {"en": "Fields", "zh": "字段"}
 _CONTRACT: Final[Mapping[Language, str]] = {
     "en": "Answer with one JSON object and nothing else: {example}.",
-    "zh": "只回答一个 JSON 对象,不要写别的:{example}。",
+    "zh": "只回答一个 JSON 对象，不要写别的：{example}。",
 }
 _EARLIER: Final = "answers so far"
 """The field of a stage's record that holds the answers of the stages before."""
-_SO_FAR: Final[Mapping[Language, str]] = {"en": "Answers so far", "zh": "已有的回答"}
+_SO_FAR: Final[Mapping[Language, str]] = {"en": "Answers so far: ", "zh": "已有的回答："}
 
 _JSON_TOKENS: Final = 16
 
@@ -95,7 +95,7 @@ class Attributes:
             "unaligned": unaligned,
             "rationale": rationale,
             "evidence": evidence,
-            "language": language or language_of(instruction + "".join(each.description for each in defined.values())),
+            "language": language or language_of(instruction, "".join(each.description + each.name for each in defined.values())),
         }.items():
             object.__setattr__(self, attribute, value)
         self._check()
@@ -301,17 +301,9 @@ class _Staged(Attributes):
         return tuple(map(self._part, range(len(self.stages))))
 
     def _part(self, at: int) -> Attributes:
-        earlier = f"\n{_SO_FAR[self.language]}: {{{_EARLIER}}}" if at else ""
-        return _Stage(
-            f"{self.name}/{at}",
-            self.instruction,
-            fields=[self._fields[name].spec for name in self.stages[at]],
-            show=self.show + earlier,
-            unaligned=self.unaligned,
-            rationale=self.rationale,
-            evidence=self.evidence,
-            language=self.language,
-        )
+        earlier = f"\n{_SO_FAR[self.language]}{{{_EARLIER}}}" if at else ""
+        own = {"name": f"{self.name}/{at}", "show": self.show + earlier, "stages": [], "rules": []}
+        return _Stage.from_spec({**self.spec, "fields": [self._fields[name].spec for name in self.stages[at]], **own})
 
     def part_record(self, part: int, record: Record, earlier: Sequence[Answer]) -> Record:
         """Return the record with the answers of the stages before."""

@@ -37,9 +37,9 @@ CONTRACTS: Final[Mapping[Language, Mapping[str, str]]] = {
         "json": 'Answer with JSON and nothing else, like {{"{key}": …}}.',
     },
     "zh": {
-        "label": "只回答其中一项,不要写别的。",
-        "code": "只回答一个字母,不要写别的。",
-        "json": '只回答 JSON,不要写别的,例如 {{"{key}": …}}。',
+        "label": "只回答其中一项，不要写别的。",
+        "code": "只回答一个字母，不要写别的。",
+        "json": '只回答 JSON，不要写别的，例如 {{"{key}": …}}。',
     },
 }
 

@@ -15,7 +15,7 @@ from postil.tasks.merging import heaviest
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import reasoned, reasons_contract
 from postil.tasks.shown import Shown
-from postil.tasks.specs import from_spec, require_texts
+from postil.tasks.specs import from_spec, names_and_meanings, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
 _CUE: Mapping[Language, str] = {"en": "Label", "zh": "标签"}
@@ -82,7 +82,7 @@ class Classification:
             "abstain": abstain,
             "rationale": rationale,
             "evidence": evidence,
-            "language": language or language_of(instruction + "".join(defined)),
+            "language": language or language_of(instruction, "".join(defined)),
         }.items():
             object.__setattr__(self, attribute, value)
         self._check()
@@ -122,8 +122,7 @@ class Classification:
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "labels": list(self.labels),
-            "definitions": {option.name: option.definition for option in self.options if option.definition},
+            **names_and_meanings("labels", self.options),
             "show": self.show,
             "aliases": dict(self.aliases),
             "ordered": self.ordered,
@@ -141,11 +140,7 @@ class Classification:
         Raises:
             TaskError: it cannot work.
         """
-        values = dict(spec)
-        definitions = values.pop("definitions", None)
-        if definitions:
-            values["labels"] = {label: definitions.get(label, "") for label in values.get("labels", ())}
-        return from_spec(cls, values)
+        return from_spec(cls, spec)
 
     def narrowed(self, labels: Collection[str]) -> "Classification":
         """Return the task with these labels alone, in its own order: the same answers, fewer options in a prompt.

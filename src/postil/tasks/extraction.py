@@ -1,7 +1,7 @@
 """What all kinds share that are answered as one JSON object: finding it, and how probable its parts are.
 
 The object is the whole reply, bare or in one code fence, or it is what follows the last answer marker that begins a
-line ("Answer:", "答案:"), after reasons that hold no other object (reliability A6, A7). Anything else is no answer.
+line ("Answer:", "答案："), after reasons that hold no other object (reliability A6, A7). Anything else is no answer.
 """
 
 import json

@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Any, Final, Literal, cast, get_args
 
 from postil.errors import Ambiguous, AnswerError, NotFound, OutsideLabels, TaskError, Unreadable
-from postil.tasks import Language
+from postil.tasks import Language, Option
 from postil.tasks.alignment import places
 from postil.tasks.choice import defined_labels, folded_forms
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import REASON_KEYS
+from postil.tasks.specs import names_and_meanings
 from postil.types import JSON
 
 FieldType = Literal["label", "number", "date", "text", "list"]
@@ -47,15 +48,15 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
     "zh": {
         "label": "{labels} 之一",
         "number": "一个数字",
-        "date": "日期,写成 YYYY-MM-DD",
+        "date": "日期，写成 YYYY-MM-DD",
         "text": "文字",
-        "text verbatim": "原文中的词句,逐字照抄",
-        "list": "文字的列表,没有就写 []",
-        "list verbatim": "原文词句的列表,逐字照抄,没有就写 []",
-        "list of labels": "{labels} 中适用者的列表,都不适用就写 []",
-        "optional": ",原文没有说就写 null",
+        "text verbatim": "原文中的词句，逐字照抄",
+        "list": "文字的列表，没有就写 []",
+        "list verbatim": "原文词句的列表，逐字照抄，没有就写 []",
+        "list of labels": "{labels} 中适用者的列表，都不适用就写 []",
+        "optional": "，原文没有说就写 null",
         "description": "。",
-        "definition": "({})",
+        "definition": "（{}）",
         "comma": "、",
     },
 }
@@ -89,17 +90,16 @@ class Field:
         if not isinstance(name, str) or not fold(name) or not name.isprintable() or name in REASON_KEYS:
             raise TaskError(f"task {task!r}: {name!r} cannot be the name of a field")
         where = f"{task}.{name}"
-        known = [each.name for each in fields(cls)]
+        known = [each.name for each in fields(cls) if each.name != "definitions"]
         if unknown := sorted(definition.keys() - set(known)):
             raise TaskError(f"task {where!r}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
         labels = definition.get("labels") or ()
         defined = defined_labels(where, labels) if labels else {}
-        meanings = definition.get("definitions") or defined
         found = cls(
             name,
             definition.get("type", "label" if labels else "text"),
             tuple(defined),
-            tuple(meanings.get(label, "") for label in defined),
+            tuple(defined.values()),
             definition.get("description", ""),
             definition.get("optional", False),
             definition.get("verbatim", False),
@@ -120,11 +120,9 @@ class Field:
 
     @property
     def spec(self) -> Mapping[str, JSON]:
-        """The table from which `of` makes an equal field; labels stand in a list, since their order is shown."""
-        pairs = zip(self.labels, self.definitions, strict=True)
+        """The table from which `of` makes an equal field, `as_given`."""
         table = {
-            "labels": list(self.labels),
-            "definitions": {label: meaning for label, meaning in pairs if meaning},
+            **names_and_meanings("labels", map(Option, self.labels, self.definitions)),
             "description": self.description,
             "optional": self.optional,
             "verbatim": self.verbatim,

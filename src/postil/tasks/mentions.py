@@ -63,6 +63,7 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "field": 'Each has the "field" of the record that it stands in, one of: {}.',
         "fragments": "Words that are not next to each other are fragments of their own, in their order.",
         "apart": "No two spans may overlap.",
+        "comma": ", ",
     },
     "zh": {
         "occurrence": '"text" 要逐字照抄原文。只有同样的词句在文中出现多次时，才加上 "occurrence"，写明是第几处，'
@@ -72,6 +73,7 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "field": '"field" 写明它在哪个字段里，从这些当中选：{}。',
         "fragments": "不相连的词句各写成一个片段，按原文的顺序排列。",
         "apart": "片段之间不得重叠。",
+        "comma": "、",
     },
 }
 
@@ -158,7 +160,7 @@ class Mentions:
         words = _WORDS[language]
         said = [words["occurrence null" if schema else "occurrence"]]
         if len(self.fields) > 1:
-            said.append(words["field"].format(", ".join(self.fields)))
+            said.append(words["field"].format(words["comma"].join(self.fields)))
         if self.discontinuous:
             said.append(words["fragments"])
         if not self.nested:

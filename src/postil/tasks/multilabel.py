@@ -17,23 +17,23 @@ from postil.tasks.language import language_of
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
 from postil.tasks.shown import Shown
-from postil.tasks.specs import from_spec, require_texts
+from postil.tasks.specs import from_spec, names_and_meanings, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
 _CUE: Final[Mapping[Language, str]] = {"en": "Labels", "zh": "标签"}
 _LIKE: Final[Mapping[Language, str]] = {
     "en": 'Answer with JSON and nothing else, like {"labels": ["…", "…"]}:',
-    "zh": '只回答 JSON,不要写别的,例如 {"labels": ["…", "…"]}:',
+    "zh": '只回答 JSON，不要写别的，例如 {"labels": ["…", "…"]}：',
 }
 _MANY: Final[Mapping[Language, tuple[str, str, str]]] = {
     "en": ("all that apply, [] if none does.", "all that apply, at least one.", "all that apply, at least {}."),
-    "zh": ("列出所有适用的,都不适用就写 []。", "列出所有适用的,至少一个。", "列出所有适用的,至少 {} 个。"),
+    "zh": ("列出所有适用的，都不适用就写 []。", "列出所有适用的，至少一个。", "列出所有适用的，至少 {} 个。"),
 }
 _EACH: Final[Mapping[Language, str]] = {
     "en": "{instruction}\nDoes this label apply: {label}?",
-    "zh": "{instruction}\n这个标签是否适用:{label}?",
+    "zh": "{instruction}\n这个标签是否适用：{label}？",
 }
-_DEFINED: Final[Mapping[Language, str]] = {"en": "{} ({})", "zh": "{}({})"}
+_DEFINED: Final[Mapping[Language, str]] = {"en": "{} ({})", "zh": "{}（{}）"}
 _YES_NO: Final[Mapping[Language, tuple[str, str]]] = {"en": ("yes", "no"), "zh": ("是", "否")}
 
 _JSON_TOKENS: Final = 32
@@ -111,7 +111,7 @@ class MultiLabel:
             "threshold": threshold,
             "rationale": rationale,
             "evidence": evidence,
-            "language": language or language_of(instruction + "".join(defined)),
+            "language": language or language_of(instruction, "".join(defined)),
         }.items():
             object.__setattr__(self, attribute, value)
         self._check()
@@ -163,8 +163,7 @@ class MultiLabel:
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "labels": list(self.labels),
-            "definitions": {option.name: option.definition for option in self.options if option.definition},
+            **names_and_meanings("labels", self.options),
             "show": self.show,
             "aliases": dict(self.aliases),
             "separator": self.separator,
@@ -183,11 +182,7 @@ class MultiLabel:
         Raises:
             TaskError: it cannot work.
         """
-        values = dict(spec)
-        definitions = values.pop("definitions", None)
-        if definitions:
-            values["labels"] = {label: definitions.get(label, "") for label in values.get("labels", ())}
-        return from_spec(cls, values)
+        return from_spec(cls, spec)
 
     def narrowed(self, labels: Collection[str]) -> "MultiLabel":
         """Return the task with these labels alone, in its own order: the same answers, fewer options in a prompt.

@@ -154,7 +154,7 @@ class Preference:
             "once": once,
             "averaged": averaged,
             "rationale": rationale,
-            "language": language or language_of(instruction + "".join(said)),
+            "language": language or language_of(instruction, "".join(said)),
         }.items():
             object.__setattr__(self, attribute, value)
         self._check()

@@ -36,10 +36,10 @@ _CONTRACTS: Final[Mapping[Language, Mapping[tuple[str, ...], str]]] = {
         ' sentences, and "evidence": a list of the words of the text that the answer rests on, copied exactly.',
     },
     "zh": {
-        (RATIONALE,): '对象里先写 "rationale":用一两句话说明理由,然后才是答案。',
-        (EVIDENCE,): '对象里先写 "evidence":列出答案所依据的原文词句,逐字照抄,然后才是答案。',
-        (RATIONALE, EVIDENCE): '对象里先写 "rationale":用一两句话说明理由,再写 "evidence":列出答案所依据的原文词句,'
-        "逐字照抄,然后才是答案。",
+        (RATIONALE,): '对象里先写 "rationale"：用一两句话说明理由，然后才是答案。',
+        (EVIDENCE,): '对象里先写 "evidence"：列出答案所依据的原文词句，逐字照抄，然后才是答案。',
+        (RATIONALE, EVIDENCE): '对象里先写 "rationale"：用一两句话说明理由，再写 "evidence"：列出答案所依据的原文词句，'
+        "逐字照抄，然后才是答案。",
     },
 }
 

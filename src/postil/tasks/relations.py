@@ -18,7 +18,7 @@ from postil.tasks.places import given, in_context, original, text_field, text_of
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
 from postil.tasks.shown import Shown
-from postil.tasks.specs import from_spec, require_texts
+from postil.tasks.specs import from_spec, names_and_meanings, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Confidence, Record
 
 _TOKENS: Final = 1536
@@ -126,7 +126,7 @@ class Relations:
         """
         require_texts(name=name, instruction=instruction, show=show, head=head, tail=tail, none=none)
         defined, spans = defined_parts(name, labels), defined_parts(name, span_labels)
-        language = language or language_of(instruction + "".join(defined))
+        language = language or language_of(instruction, "".join(defined))
         if mode == "pair" and not {head, tail} & {*Shown.parse(show).fields}:
             show += _SHOWN_PAIR[language].format(head=head, tail=tail)
         Shown.parse(show)
@@ -207,10 +207,8 @@ class Relations:
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "labels": list(self.labels),
-            "span_labels": list(self.span_labels),
-            "definitions": {option.name: option.definition for option in self.options if option.definition},
-            "span_definitions": {option.name: option.definition for option in self.span_options if option.definition},
+            **names_and_meanings("labels", self.options),
+            **names_and_meanings("span_labels", self.span_options),
             "triples": [list(triple) for triple in self.triples],
             "symmetric": list(self.symmetric),
             "mode": self.mode,
@@ -234,11 +232,7 @@ class Relations:
         Raises:
             TaskError: it cannot work.
         """
-        values = dict(spec)
-        for labels, definitions in (("labels", "definitions"), ("span_labels", "span_definitions")):
-            if defined := values.pop(definitions, None):
-                values[labels] = {label: defined.get(label, "") for label in values.get(labels, ())}
-        return from_spec(cls, values)
+        return from_spec(cls, spec)
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
         """Return how relations are to be written: as JSON, held to a schema where the engine can."""

@@ -47,7 +47,7 @@ from postil.tasks.places import (
 )
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
-from postil.tasks.specs import from_spec, require_texts
+from postil.tasks.specs import from_spec, names_and_meanings, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Record
 
 _TOKENS: Final = 1024
@@ -76,12 +76,18 @@ _RULES: Final[Mapping[Language, Mapping[str, str]]] = {
         "that play the same part have the same question.",
         "any sense": '"sense" names the meaning in which the predicate is used, or is null.',
         "one sense": '"sense" is one of these, or null: {}.',
+        "defined": "{} ({})",
+        "comma": ", ",
+        "semicolon": "; ",
     },
     "zh": {
         "core": "以下角色在一个谓词下各最多一个论元，且彼此不重叠：{}。",
         "questions": "每个论元回答一个关于谓词的问题，问题说明它扮演的角色；角色相同的论元写同一个问题。",
         "any sense": '"sense" 写明谓词所用的义项，或者 null。',
         "one sense": '"sense" 从这些当中选，或者 null：{}。',
+        "defined": "{}（{}）",
+        "comma": "、",
+        "semicolon": "；",
     },
 }
 
@@ -167,7 +173,7 @@ class Roles:
             raise TaskError(f"task {name!r}: give either `roles`, a list or table of them, or questions = true")
         defined = {} if roles is None else defined_parts(name, roles)
         listed_senses = {} if isinstance(senses, bool) else defined_parts(name, senses)
-        language = language or language_of(instruction + "".join(defined))
+        language = language or language_of(instruction, "".join(defined))
         for attribute, value in {
             "name": name,
             "instruction": instruction,
@@ -227,11 +233,9 @@ class Roles:
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "roles": None if self.questions else list(self.labels),
-            "definitions": {option.name: option.definition for option in self.options if option.definition},
+            **({"roles": None} if self.questions else names_and_meanings("roles", self.options)),
             "core": list(self.core),
-            "senses": [option.name for option in self.sense_options] or self.senses,
-            "sense_definitions": {each.name: each.definition for each in self.sense_options if each.definition},
+            **(names_and_meanings("senses", self.sense_options) if self.sense_options else {"senses": self.senses}),
             "questions": self.questions,
             "predicate": self.predicate,
             "show": self.show,
@@ -250,11 +254,7 @@ class Roles:
         Raises:
             TaskError: it cannot work.
         """
-        values = dict(spec)
-        for names, definitions in (("roles", "definitions"), ("senses", "sense_definitions")):
-            if said := values.pop(definitions, None):
-                values[names] = {name: said.get(name, "") for name in values.get(names, ())}
-        return from_spec(cls, values)
+        return from_spec(cls, spec)
 
     # Asking
 
@@ -304,12 +304,13 @@ class Roles:
         if self.questions:
             said.append(rules["questions"])
         if self.core:
-            said.append(rules["core"].format(", ".join(self.core)))
+            said.append(rules["core"].format(rules["comma"].join(self.core)))
         if self.senses:
             named = [
-                f"{each.name} ({each.definition})" if each.definition else each.name for each in self.sense_options
+                rules["defined"].format(each.name, each.definition) if each.definition else each.name
+                for each in self.sense_options
             ]
-            said.append(rules["one sense"].format("; ".join(named)) if named else rules["any sense"])
+            said.append(rules["one sense"].format(rules["semicolon"].join(named)) if named else rules["any sense"])
         contract = (" " if self.language == "en" else "").join(said)
         contract += reasons_contract(self.language, rationale=self.rationale, evidence=self.evidence)
         return Ask(self.instruction, self.options, contract, _CUE[self.language])

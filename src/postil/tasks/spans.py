@@ -15,7 +15,7 @@ from postil.tasks.language import language_of
 from postil.tasks.mentions import Mentions, Span, check_placing, defined_parts, listed, majority, texts_of
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
 from postil.tasks.shown import Shown
-from postil.tasks.specs import from_spec, require_texts
+from postil.tasks.specs import from_spec, names_and_meanings, require_texts
 from postil.types import JSON, Answer, Capabilities, Completion, Record
 
 _TOKENS: Final = 1024
@@ -88,7 +88,7 @@ class Spans:
             "fuzzy": fuzzy,
             "rationale": rationale,
             "evidence": evidence,
-            "language": language or language_of(instruction + "".join(defined)),
+            "language": language or language_of(instruction, "".join(defined)),
         }.items():
             object.__setattr__(self, attribute, value)
         check_placing(name, unaligned, fuzzy)
@@ -126,8 +126,7 @@ class Spans:
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "labels": list(self.labels),
-            "definitions": {option.name: option.definition for option in self.options if option.definition},
+            **names_and_meanings("labels", self.options),
             "show": self.show,
             "nested": self.nested,
             "discontinuous": self.discontinuous,
@@ -145,11 +144,7 @@ class Spans:
         Raises:
             TaskError: it cannot work.
         """
-        values = dict(spec)
-        definitions = values.pop("definitions", None)
-        if definitions:
-            values["labels"] = {label: definitions.get(label, "") for label in values.get("labels", ())}
-        return from_spec(cls, values)
+        return from_spec(cls, spec)
 
     def form(self, capabilities: Capabilities) -> AnswerForm:
         """Return how spans are to be written: as JSON, held to a schema where the engine can."""

@@ -1,13 +1,62 @@
-"""A kind made from its spec or by hand: what is wrong with it is a `TaskError` that names the part."""
+"""A kind made from its spec or by hand: what is wrong with it is a `TaskError` that names the part.
+
+Where a kind takes names as a list, or as a table that says what they mean, its spec holds both apart by one rule: the
+parameter holds the names in a list, since their order is shown and the hash of a spec sorts the keys of tables; beside
+it, under its name with `_meanings`, stands a table of those meanings that there are.
+"""
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar, cast
 
 from postil.errors import TaskError
+from postil.tasks import Option
 from postil.types import JSON
 
 Kind = TypeVar("Kind")
+
+_MEANINGS: Final = "_meanings"
+
+
+def names_and_meanings(parameter: str, options: Iterable[Option]) -> dict[str, JSON]:
+    """Return what a spec holds of a parameter that takes names, or names with what they mean."""
+    given = list(options)
+    return {
+        parameter: [option.name for option in given],
+        parameter + _MEANINGS: {option.name: option.definition for option in given if option.definition},
+    }
+
+
+def as_given(spec: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return a spec as a person writes it: names that have meanings as one table, in its lists of tables too.
+
+    Raises:
+        TaskError: it says what a name means that is not there.
+    """
+    given: dict[str, JSON] = {}
+    for key, value in spec.items():
+        if key.endswith(_MEANINGS) and key.removesuffix(_MEANINGS) in spec:
+            continue
+        meanings = spec.get(key + _MEANINGS)
+        given[key] = _joined(key, value, meanings) if meanings else _tables_as_given(value)
+    return given
+
+
+def _joined(parameter: str, names: JSON, meanings: JSON) -> JSON:
+    listed = cast("list[JSON]", names) if isinstance(names, list) else []
+    if not isinstance(meanings, Mapping) or (unknown := [name for name in meanings if name not in listed]):
+        what = f"of {unknown[0]!r}" if isinstance(meanings, Mapping) else f"{meanings!r}"
+        raise TaskError(f"`{parameter}{_MEANINGS}` holds meanings of what `{parameter}` lists, got {what}")
+    if not all(isinstance(name, str) for name in listed) or len(set(listed)) < len(listed):
+        # No table can hold them; whoever takes them says what is wrong.
+        return listed
+    return {name: meanings.get(name, "") for name in listed}
+
+
+def _tables_as_given(value: JSON) -> JSON:
+    if not isinstance(value, list):
+        return value
+    return [as_given(each) if isinstance(each, Mapping) else each for each in cast("list[JSON]", value)]
 
 
 def from_spec(kind: Callable[..., Kind], spec: Mapping[str, JSON]) -> Kind:
@@ -16,7 +65,7 @@ def from_spec(kind: Callable[..., Kind], spec: Mapping[str, JSON]) -> Kind:
     Raises:
         TaskError: a part is missing or unknown, or the definition cannot work.
     """
-    values = {key: value for key, value in spec.items() if key != "kind"}
+    values = {key: value for key, value in as_given(spec).items() if key != "kind"}
     try:
         inspect.signature(kind).bind(**values)
     except TypeError as error:

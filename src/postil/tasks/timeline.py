@@ -44,7 +44,7 @@ from postil.tasks.places import (
 )
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import reason_tokens, reasoned, reasons_contract, reasons_of, with_reasons
-from postil.tasks.specs import from_spec, require_texts
+from postil.tasks.specs import from_spec, names_and_meanings, require_texts
 from postil.tasks.story import Event, Story, consistent, contradictions, merged, misfits, story_of
 from postil.tasks.temporal_order import (
     INVERSES,
@@ -270,8 +270,7 @@ class Timeline:
             "kind": self.kind,
             "name": self.name,
             "instruction": self.instruction,
-            "relations": list(self.labels),
-            "definitions": {option.name: option.definition for option in self.options},
+            **names_and_meanings("relations", self.options),
             "aliases": dict(self.aliases),
             "events": self.events,
             "pair": list(self.pair) if self.pair else None,
@@ -293,10 +292,7 @@ class Timeline:
         Raises:
             TaskError: it cannot work.
         """
-        values = dict(spec)
-        if said := values.pop("definitions", None):
-            values["relations"] = {name: said.get(name, "") for name in values.get("relations", ())}
-        return from_spec(cls, values)
+        return from_spec(cls, spec)
 
     # Asking
 
