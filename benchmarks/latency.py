@@ -37,7 +37,9 @@ def measure(records: int, repeats: int) -> Section:
             cores = Spread.of(each.cores for each in found[client])
             rows.append(Row(f"{name}, {concurrency} in flight", [rates, share, cores]))
             if client == "postil_project":
-                goals.append(Goal(f"share of the ideal rate, {concurrency} in flight", share.median, 0.9, False, "share"))
+                goals.append(
+                    Goal(f"share of the ideal rate, {concurrency} in flight", share.median, 0.9, False, "share")
+                )
                 if share.median < 0.9 and cores.median >= FULL:
                     notes.append(f"with {concurrency} in flight one core is full: {cores.median:.2f} were busy")
     columns = [Column("records/s", "rate"), Column("of the ideal rate", "share"), Column("cores busy", "x")]

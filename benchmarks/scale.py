@@ -34,7 +34,12 @@ def measure(records: int, small: int, repeats: int) -> Section:
         folder = Path(place)
         rows, goals = _imports(folder, records, small)
         run_rows, run_goals = _run(folder, records, small, repeats)
-    columns = [Column("seconds", "s"), Column("CPU seconds", "s"), Column("peak MiB", "MiB"), Column("growth MiB", "MiB")]
+    columns = [
+        Column("seconds", "s"),
+        Column("CPU seconds", "s"),
+        Column("peak MiB", "MiB"),
+        Column("growth MiB", "MiB"),
+    ]
     return Section("scale", columns, [*rows, *run_rows], [*goals, *run_goals])
 
 

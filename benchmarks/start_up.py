@@ -1,6 +1,6 @@
 """How long it takes to start: the library, and the command line's help.
 
-    python -m benchmarks start_up
+python -m benchmarks start_up
 """
 
 import sys

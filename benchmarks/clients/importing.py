@@ -1,6 +1,6 @@
 """Brings records into a project's journal and ends.
 
-    python importing.py JOB.json
+python importing.py JOB.json
 """
 
 import json

@@ -1,6 +1,6 @@
 """Postil as a user runs it: a project is made of the records and annotated; the answers are in its journal.
 
-    python postil_project.py JOB.json
+python postil_project.py JOB.json
 """
 
 import json

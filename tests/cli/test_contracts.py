@@ -138,7 +138,8 @@ def test_the_other_verbs_print_one_object_too() -> None:
         check(preview, {"id": str, "messages": list, "reply": MAYBE_TEXT, "outcome": str})
     postil("export", "out.jsonl")
     imported = postil("import", "out.jsonl", "--annotator", "other", "--json")
-    assert imported.json == {"annotator": "other", "imported": 0}
+    counts = {"imported": 0, "new": 0, "replaced": 0, "unchanged": 0, "anchored": 0}
+    assert imported.json == {"annotator": "other", **counts}
 
 
 def test_what_people_are_told_is_not_on_stdout(project: Path, fake_server: FakeServer) -> None:

@@ -170,7 +170,8 @@ def test_an_export_is_imported_elsewhere_and_assessed_there(tmp_path: Path, fake
         assert postil("export", f"out.{form}", "--project", "one").code == 0
         name = f"model-{form}"
         imported = postil("import", f"out.{form}", "--annotator", name, "--project", "two", "--json")
-        assert imported.json == {"annotator": name, "imported": 4}
+        counts = {"imported": 4, "new": 4, "replaced": 0, "unchanged": 0, "anchored": 0}
+        assert imported.json == {"annotator": name, **counts}
         there = postil("assess", "--annotator", name, "--project", "two", "--json").json
         here = postil("assess", "--project", "one", "--json").json
         assert there["metrics"] == here["metrics"]

@@ -58,7 +58,7 @@ def test_an_autolabel_classification_becomes_a_project_that_works(tmp_path: Path
     )
     with made:
         assert made.task.labels == ("lost", "found")
-        assert made.task.spec["definitions"] == {"lost": "the card is gone", "found": "the card is there"}
+        assert made.task.spec["labels_meanings"] == {"lost": "the card is gone", "found": "the card is there"}
         assert made.task.instruction == "You know cards.\nSay which of 2 it is.\nCategories:"
         assert (made.task.show, made.journal.count_records(), len(made.journal.gold())) == ("{example}", 3, 2)
         small = made.settings.annotators["first"]

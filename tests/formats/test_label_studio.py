@@ -136,6 +136,8 @@ def test_the_configuration_shows_the_task(kind: str):
     offered = {each.get("value") for tag in ("Choice", "Label", "Relation") for each in view.iter(tag)}
     wanted = {"attributes": {"good", "差"}, "preference": {"a", "b", "tie"}, "rating": set(), "text": set()}
     labels = {"timeline": {"event", "time"}, "roles": {"predicate", "argument"}, "relations": {"PER", "组织"}}
+    if kind == "classification":
+        assert [each.get("hint") for each in view.iter("Choice")] == ["praise", "not so", None]
     assert offered >= wanted.get(kind, set(task.labels) | labels.get(kind, set()))
 
 

@@ -12,6 +12,7 @@ from postil.errors import DataError, SettingsError
 from postil.project import Project
 from postil.tasks.classification import Classification
 from postil.tasks.rating import Rating
+from postil.tasks.spans import Spans
 from postil.types import Capabilities, Completion, Request, Usage
 from tests.cli.command import snapshot, write_jsonl
 from tests.project.making import asked_text, engine, items, label_of, project, right, text_of
@@ -186,3 +187,11 @@ def test_english_learns_as_well(tmp_path: Path) -> None:
         made.annotate(engine=ScriptedEngine(right))
         assert made.learn().student_assessment.metrics["accuracy"].value > 0.9
     assert engine().requests == []
+
+
+def test_a_kind_that_no_student_can_learn_yet_is_refused_by_name(tmp_path: Path) -> None:
+    task = Spans("who", "Who is named?", labels=["person"])
+    with project(tmp_path, reviews(4, gold=0), task=task) as opened:
+        opened.annotate(engine=ScriptedEngine(lambda _: '{"spans": []}'))
+        with pytest.raises(SettingsError, match="one plain answer about one text, got the kind 'spans'"):
+            opened.learn()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -94,36 +95,108 @@ def test_the_message_says_what_is_wrong_with_the_json() -> None:
         read('{"a": 1} and more')
 
 
+def written(value: JSON, at: int, blank: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return a value as JSON that begins at a place, and where in it stands what it says."""
+    match value:
+        case list() | dict() if value:
+            keys = [None] * len(value) if isinstance(value, list) else list(value)
+            text, saying = "[" if isinstance(value, list) else "{", list[tuple[int, int]]()
+            for i, held in enumerate(value if isinstance(value, list) else value.values()):
+                text += f"{blank},{blank}" if i else blank
+                text += "" if keys[i] is None else f"{json.dumps(keys[i])}{blank}:{blank}"
+                inner, pieces = written(held, at + len(text), blank)
+                text += inner
+                saying += [] if keys[i] in ("id", "occurrence") else pieces
+            text += blank + ("]" if isinstance(value, list) else "}")
+            return text, saying or [(at, at + len(text))]
+        case str() if value:
+            text = json.dumps(value)
+            return text, [(at + 1, at + len(text) - 1)]
+        case _:
+            text = json.dumps(value)
+            return text, [(at, at + len(text))]
+
+
 @given(st.lists(JSONS, max_size=4), JSONS, st.sampled_from(["", " ", "\n  "]), st.sampled_from([1, 2, 5]))
-def test_the_products_are_those_of_the_tokens_of_each_element(
+def test_the_products_are_those_of_the_tokens_that_touch_what_an_element_says(
     elements: list[JSON], other: JSON, blank: str, size: int
 ) -> None:
-    text, ends = f'{{"other":{blank}{json.dumps(other)},{blank}"spans"{blank}:[', list[tuple[int, int]]()
+    text, pieces = f'{{"other":{blank}{json.dumps(other)},{blank}"spans"{blank}:[', list[list[tuple[int, int]]]()
     for at, element in enumerate(elements):
         text += f"{blank},{blank}" if at else blank
-        ends.append((len(text), len(text) + len(json.dumps(element))))
-        text += json.dumps(element)
+        inner, saying = written(element, len(text), blank)
+        pieces.append(saying)
+        text += inner
     text += f"{blank}]{blank}}}"
-    pieces = [text[at : at + size] for at in range(0, len(text), size)]
     # A probability that says which token it was.
-    tokens = tuple((piece, 1 / (1 + at % 7)) for at, piece in enumerate(pieces))
+    tokens = tuple((text[at : at + size], 1 / (1 + at % 7)) for at in range(0, len(text), size))
     expected = [
-        math.prod(p for at, (_, p) in enumerate(tokens) if at * size < end and start < (at + 1) * size)
-        for start, end in ends
+        math.prod(
+            p
+            for at, (_, p) in enumerate(tokens)
+            if any(at * size < end and start < (at + 1) * size for start, end in saying)
+        )
+        for saying in pieces
     ]
     assert part_confidences(Completion(text, "stop", Usage(1, 1), tokens=tokens), "spans") == pytest.approx(expected)
 
 
-def test_tokens_that_straddle_an_end_count_for_both_sides() -> None:
-    tokens = (('{"spans": [{"a": 1', 0.5), ('}, {"a": ', 0.25), ("2}]", 0.5), (', "b": "x"}', 0.1))
-    text = "".join(token for token, _ in tokens)
-    completion = Completion(text, "stop", Usage(1, 1), tokens=tokens)
-    assert part_confidences(completion, "spans") == pytest.approx([0.125, 0.125])
+def tokenised(*tokens: tuple[str, float]) -> Completion:
+    return Completion("".join(token for token, _ in tokens), "stop", Usage(1, 1), tokens=tokens)
+
+
+def test_what_a_schema_forced_does_not_count() -> None:
+    completion = tokenised(
+        *[('{"', 0.4), ("spans", 0.9), ('":', 0.9), (' [{"', 1e-3), ("text", 0.2), ('":', 0.9), (' "', 0.9)],
+        *[("Ann", 0.8), (" Lee", 0.5), ('",', 0.9), (' "occurrence', 1e-3), ('":', 0.9), (" 1", 1e-2), (",", 0.9)],
+        *[(' "label', 0.3), ('": "', 0.9), ("PER", 0.75), ('"}', 0.9), ("]}", 0.1)],
+    )
+    assert part_confidences(completion, "spans") == [pytest.approx(0.8 * 0.5 * 0.75)]
+    whole = whole_confidence(completion, ["spans"])
+    assert whole is not None
+    assert whole.value == pytest.approx(0.3)
+
+
+def test_what_an_element_says_counts_wherever_it_stands() -> None:
+    def sure(inner: str, *improbable: str) -> float:
+        pieces = [piece for piece in re.split(r'([\[\]{}",:]| )', f'{{"a": [{inner}]}}') if piece]
+        tokens = tuple((piece, 0.5 if piece in improbable else 1.0) for piece in pieces)
+        [found] = part_confidences(tokenised(*tokens), "a") or [math.nan]
+        return found
+
+    assert sure('{"id": "T1", "text": "Ann"}', "T1", "text", "id", "{", "}", '"') == 1
+    assert sure('{"id": "T1", "text": "Ann"}', "Ann") == 0.5
+    assert sure('{"head": "T1", "tail": "T2"}', "T1") == 0.5
+    assert sure('{"predicate": {"text": "ran", "sense": null}, "arguments": [{"role": "A0"}]}', "null") == 0.5
+    assert sure('{"predicate": {"text": "ran"}, "arguments": [{"role": "A0", "text": "he"}]}', "A0", "he") == 0.25
+    assert sure('{"fragments": [{"text": "a", "occurrence": 2}, {"text": "b"}]}', "a", "b", "2") == 0.25
+    assert sure("true", "true") == sure("-1.5e3", "-1.5e3") == 0.5
+    assert sure('"a \\" b"', '\\') == 0.5
+
+
+def test_where_nothing_is_said_the_whole_counts() -> None:
+    assert field_confidence(tokenised(('{"spans":', 0.1), (" []", 0.6), ("}", 0.1)), "spans") == pytest.approx(0.6)
+    assert field_confidence(tokenised(('{"note": ', 0.1), ('""', 0.6), ("}", 0.1)), "note") == pytest.approx(0.6)
+    only_named = tokenised(('{"spans": [', 0.1), ('{"id": "T1"}', 0.6), ("]}", 0.1))
+    assert part_confidences(only_named, "spans") == [pytest.approx(0.6)]
+
+
+def test_a_field_may_be_called_as_that_which_does_not_count() -> None:
+    completion = tokenised(('{"id": "', 0.1), ("7b", 0.5), ('", "occurrence": ', 0.1), ("2", 0.25), ("}", 0.1))
+    assert (field_confidence(completion, "id"), field_confidence(completion, "occurrence")) == (0.5, 0.25)
+
+
+def test_a_token_counts_once_for_each_side_that_it_touches() -> None:
+    completion = tokenised(('{"spans": [{"a": 1', 0.5), ('}, {"a": ', 0.25), ("2}]", 0.5), (', "b": "x"}', 0.1))
+    assert part_confidences(completion, "spans") == [0.5, 0.5]
+    shared = tokenised(('{"spans": [{"a": 1', 0.5), ('2}, {"a": 2', 0.25), ("}]}", 0.1))
+    assert part_confidences(shared, "spans") == [0.125, 0.25]
+    assert field_confidence(shared, "spans") == pytest.approx(0.125)
     assert field_confidence(completion, "b") == pytest.approx(0.1)
-    assert field_confidence(completion, "spans") == pytest.approx(0.0625)
+    assert field_confidence(completion, "spans") == pytest.approx(0.25)
     whole = whole_confidence(completion, ["spans", "b"])
     assert whole is not None
-    assert (whole.value, whole.kind) == (pytest.approx(0.00625), "logprob")
+    assert (whole.value, whole.kind) == (pytest.approx(0.025), "logprob")
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def scored(completion: Completion, probabilities: Mapping[str, float]) -> Comple
 
 
 def test_the_probabilities_of_tokens_decide_which_link_is_left_out() -> None:
-    wanted = scored(reply(CYCLE), {'{"from": "E2"': 0.3})
+    wanted = scored(reply(CYCLE), {'E2", "to"': 0.3, '{"from": "E1"': 0.1})
     reading = read(REPAIR, wanted, token_probabilities=True)
     assert reading.answer
     assert [each["relation"] for each in reading.answer["links"]] == ["before", "after"]
@@ -298,7 +298,7 @@ def test_the_probabilities_of_tokens_decide_which_link_is_left_out() -> None:
 
 def test_parts_are_as_probable_as_their_tokens() -> None:
     found = reply(["E1 before E2", "E2 after E1"], "rain:1", "left")
-    wanted = scored(found, {"rain": 0.6, '{"from": "E1"': 0.9, '{"from": "E2"': 0.5})
+    wanted = scored(found, {"rain": 0.6, 'E1", "to"': 0.9, 'E2", "to"': 0.5})
     reading = read(TASK, wanted, token_probabilities=True)
     # left is E1 in the answer; what was said twice is as sure as the less sure of the two.
     assert reading.part_confidences == {"events/0": 1.0, "events/1": pytest.approx(0.6), "links/0": pytest.approx(0.5)}

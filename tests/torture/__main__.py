@@ -1,4 +1,4 @@
-"""The long tier: `python -m tests.torture` runs everything at full length and writes the table of docs/reliability.md."""
+"""The long tier: `python -m tests.torture` runs everything at full length and fills docs/reliability.md."""
 
 import argparse
 import platform

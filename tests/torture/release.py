@@ -26,7 +26,8 @@ from tests.torture.strace import SYNCS, WRITES, cannot_trace, injected
 from tests.torture.victims import KILLED, start
 
 ROOT: Final = Path(__file__).parents[2]
-BUSY: Final = {
+QUICK: Final[Mapping[str, object]] = {"delay": [0.0, 0.003]}
+BUSY: Final[Mapping[str, object]] = {
     "delay": [0.002, 0.03],
     "after": [0.0, 0.01],
     "faults": {"500": 0.03, "cut_length": 0.02, "length": 0.02},
@@ -58,7 +59,7 @@ class Tier:
         """Return how many of a full number are wanted."""
         return max(1, round(full * self.scale))
 
-    def project(self, name: str, records: int, *, concurrency: int = 16, **script: object) -> Tortured:
+    def project(self, name: str, records: int, script: Mapping[str, object], *, concurrency: int = 16) -> Tortured:
         """Return a new project under a script."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
@@ -71,7 +72,7 @@ Part = Callable[[Tier], Iterator[Figure]]
 def kills(tier: Tier) -> Iterator[Figure]:
     """SIGKILL at random moments of the installed command (R1)."""
     number = tier.times(200)
-    project = tier.project("kills", 1000, seed=tier.seed, **BUSY)
+    project = tier.project("kills", 1000, {"seed": tier.seed, **BUSY})
     toll = wounded(project, [kill] * number, random.Random(tier.seed), tier.folder / "kills.log", how="command")
     project.verified()
     return iter(_of_kills(project, toll, tier))
@@ -87,7 +88,7 @@ def _of_kills(project: Tortured, toll: Toll, tier: Tier) -> list[Figure]:
         Figure(
             "SIGKILL at random moments: records lost / ended twice / wrongly paired",
             "200 kills: 0 / 0 / 0",
-            f"{toll.wounds} kills, {toll.hit} of them at work, {len(project.items):,} records: {lost} / {twice} / {wrong}",
+            f"{toll.wounds} kills ({toll.hit} amid a run), {len(project.items):,} records: {lost} / {twice} / {wrong}",
             clean and toll.hit >= toll.wounds // 2,
             seed,
         ),
@@ -105,7 +106,7 @@ def signals(tier: Tier) -> Iterator[Figure]:
     """All other signals (R14)."""
     tolls: dict[str, Toll] = {}
     for name in sorted(set(WOUNDS) - {"SIGKILL"}):
-        project = tier.project("signals", 400, seed=tier.seed, **BUSY)
+        project = tier.project("signals", 400, {"seed": tier.seed, **BUSY})
         rng = random.Random(tier.seed)
         tolls[name] = wounded(project, [WOUNDS[name]] * tier.times(25), rng, tier.folder / "signals.log", how="command")
     number = sum(toll.wounds for toll in tolls.values())
@@ -147,7 +148,7 @@ def _every_time(tier: Tier, point: str, action: Action, problems: list[str]) -> 
     nth = reached = 0
     while reached < tier.times(30):
         nth += 1 + nth // 8
-        project = tier.project("points", 12, concurrency=4, delay=[0.0, 0.003])
+        project = tier.project("points", 12, QUICK, concurrency=4)
         if not _fails_once(tier, project, point, nth, action, problems):
             break
         reached += 1
@@ -188,7 +189,7 @@ def system_calls(tier: Tier) -> Iterator[Figure]:
             continue
         runs, problems, most_after = _calls(tier, calls, error)
         yield Figure(
-            f"{error} from the n-th {name} on (strace): runs that went on, broken invariants; requests after it, at most",
+            f"{error} from the n-th {name} on (strace): runs that went on, broken invariants; most requests after it",
             "every n: 0, 0; `concurrency`",
             f"n = 1 … {runs}: {sum('went on' in problem for problem in problems)}, {len(problems)}; {most_after} of 4",
             not problems and most_after <= 4,
@@ -201,7 +202,7 @@ def _calls(tier: Tier, calls: str, error: str) -> tuple[int, list[str], int]:
     for nth in range(1, _MOST_POINTS):
         if runs >= tier.times(_MOST_POINTS):
             break
-        project = tier.project("calls", 12, concurrency=4, delay=[0.0, 0.003])
+        project = tier.project("calls", 12, QUICK, concurrency=4)
         log = tier.folder / "calls.log"
         assert error in ("EIO", "ENOSPC")
         met = injected(["annotate", "--json", "--project", project.folder], log, calls=calls, error=error, nth=nth)
@@ -225,7 +226,7 @@ def power(tier: Tier) -> Iterator[Figure]:
     states = gone = unopenable = 0
     number = tier.times(10_000)
     for part, records in enumerate((60, 300, 1000)):
-        project = tier.project("power", records, seed=tier.seed, delay=[0.0, 0.004], faults={"length": 0.1})
+        project = tier.project("power", records, {"seed": tier.seed, **QUICK, "faults": {"length": 0.1}})
         log, steps = tier.folder / "power.log", tier.folder / "power.steps"
         steps.unlink(missing_ok=True)
         for limit in (["--limit", f"{records // 3}"], ["--limit", f"{records // 3}"], []):
@@ -378,7 +379,8 @@ def written(page: str, figures: Sequence[Figure], heading: str) -> str:
         raise ValueError(f"expected a page with {BEGIN} and {END}")
     rows = ["| figure | target | this run | seed |", "| --- | --- | --- | --- |"]
     rows += [
-        f"| {figure.name} | {figure.target} | {figure.found}{'' if figure.holds else ' **(missed)**'} | {figure.seed or '–'} |"
+        f"| {figure.name} | {figure.target} | {figure.found if figure.holds else f'**missed:** {figure.found}'}"
+        f" | {figure.seed or '–'} |"
         for figure in figures
     ]
     return f"{before}{begin}\n{heading}\n\n" + "\n".join(rows) + f"\n{end}{after}"

@@ -56,7 +56,7 @@ def test_a_key_is_nowhere_after_an_error(action: str, key: Canary, servers: Serv
 def test_a_reply_that_repeats_the_key_is_not_kept(key: Canary, servers: Servers, tmp_path: Path) -> None:
     project = keyed(tmp_path, servers)
     said = [f"say:Your key is {key.text}"]
-    project.scene.play(fixed={nonce: said for nonce in project.nonces[::4]})
+    project.scene.play(fixed=dict.fromkeys(project.nonces[::4], said))
     ran = project.run("annotate", "--json")
     assert ran.json["failures"] == {"provider_error": 3}
     assert key.in_bytes((ran.out + ran.err).encode()) == ""

@@ -1,4 +1,5 @@
 """Which answer belongs to which question, and what an edit afterwards gives away (C1, C5, D9, M10)."""
+# ruff: noqa: S608 - the tables named in statements are ours
 
 import json
 import random

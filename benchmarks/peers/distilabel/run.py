@@ -1,6 +1,6 @@
 """distilabel's pipeline with its text classification task, as its documents show it.
 
-    python run.py JOB.json
+python run.py JOB.json
 """
 
 # pyright: basic, reportMissingImports=false

@@ -1,6 +1,6 @@
 """LangChain's batch call: one chain, `abatch` over all records with a limit on concurrency.
 
-    python run.py JOB.json
+python run.py JOB.json
 """
 
 # pyright: basic, reportMissingImports=false

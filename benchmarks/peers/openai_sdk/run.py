@@ -1,6 +1,6 @@
 """The openai SDK as its documents show it: one client, a semaphore, all requests gathered.
 
-    python run.py JOB.json
+python run.py JOB.json
 """
 
 # pyright: basic, reportMissingImports=false

@@ -187,11 +187,12 @@ class _Config:
         before = ""
         for literal, name, _, _ in pieces:
             before += literal
+            if name is None:
+                continue
             if name in outputs:
                 break
-            if name is not None:
-                kept.append((before, name))
-                before = ""
+            kept.append((before, name))
+            before = ""
         fields = [name for _, name in kept] or [str(self._dataset.get("text_column") or "example")]
         if len(set(fields)) == 1:
             return f"{{{fields[0]}}}"

@@ -109,7 +109,7 @@ def _documents(source: Source, records: Records) -> Iterator[_Document]:
             sentences.append(sentence)
             continue
         whole = [token for each in sentences for token in each]
-        for held in [whole] if records.knows(_joined(whole), _squeezed) else sentences:
+        for held in [whole] if whole and records.knows(_joined(whole), _squeezed) else sentences:
             yield _Document(records.find(_joined(held), _squeezed, source.at(held[0].line)), held)
         sentences = []
 

@@ -131,12 +131,12 @@ def _attribute_control(field: Mapping[str, JSON], at: int, first: str) -> _Contr
 
 def _add_control(view: ET.Element, control: _Control, task: Task) -> None:
     tag = ET.SubElement(view, control.tag, name=control.name, toName=control.target)
-    definitions = task.spec.get("span_definitions" if task.kind == "relations" else "definitions") or {}
+    meanings = task.spec.get("span_labels_meanings" if task.kind == "relations" else "labels_meanings") or {}
     match control.tag:
         case "Choices":
             tag.set("choice", "multiple" if control.many else "single")
             for value in _options(task, control.part):
-                ET.SubElement(tag, "Choice", {"value": value, **_hint(definitions.get(value))})
+                ET.SubElement(tag, "Choice", {"value": value, **_hint(meanings.get(value))})
         case "Number":
             for name, value in _range(task).items():
                 tag.set(name, str(value))
@@ -146,7 +146,7 @@ def _add_control(view: ET.Element, control: _Control, task: Task) -> None:
                 tag.set("maxSubmissions", "1")
         case _:
             for value in mark_labels(task):
-                ET.SubElement(tag, "Label", {"value": value, **_hint(definitions.get(value))})
+                ET.SubElement(tag, "Label", {"value": value, **_hint(meanings.get(value))})
 
 
 def _range(task: Task) -> dict[str, JSON]:

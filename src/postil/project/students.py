@@ -20,7 +20,7 @@ from postil.project.assessing import assess_annotator
 from postil.project.gold import measuring_gold
 from postil.store import Journal
 from postil.store.journal import now
-from postil.tasks import Task
+from postil.tasks import VALUE_SCALES, CompoundTask, Task
 from postil.tasks.reading import fold
 from postil.tasks.shown import Shown
 from postil.types import JSON, Annotation, Answer, Assessment, Confidence, Estimate, Outcome, Record
@@ -97,8 +97,13 @@ def learn_student(journal: Journal, task: Task, teacher: str, name: str, path: P
 
     Raises:
         DataError: there is too little to learn from.
-        SettingsError: something else has the student's place.
+        SettingsError: students cannot learn this kind, or something else has the student's place.
     """
+    if task.scale not in VALUE_SCALES or isinstance(task, CompoundTask):
+        raise SettingsError(
+            f"expected a task with one plain answer about one text, got the kind {task.kind!r}",
+            hint="students of structures are not built yet; label with the annotator itself",
+        )
     held_out = measuring_gold(journal)
     lessons = _lessons(journal, task, teacher, held_out)
     if not lessons.texts:

@@ -86,10 +86,10 @@ class Prompt:
         """
         kept = list(demonstrations)
         while True:
-            request = self._asking(self.render(record, kept), kept, max_tokens)
-            needed = _needed(request, count_tokens, context_tokens)
+            request = self._asking(self.render(record, kept), kept, max_tokens, temperature, seed)
+            needed = 0 if context_tokens is None else _needed(request, count_tokens, context_tokens)
             if context_tokens is None or needed <= context_tokens:
-                return replace(request, temperature=temperature, seed=seed)
+                return request
             if not kept:
                 raise ContextExceeded(
                     f"record {record.id!r}: prompt and answer need {needed} tokens, the context holds {context_tokens}",
@@ -97,13 +97,22 @@ class Prompt:
                 )
             kept.pop(0)
 
-    def _asking(self, messages: tuple[Message, ...], shown: Sequence[Demonstration], max_tokens: int | None) -> Request:
-        if any(demonstration.rationale.strip() for demonstration in shown):
-            return Request(messages, max_tokens or self.form.max_tokens + _RATIONALE_TOKENS)
+    def _asking(
+        self,
+        messages: tuple[Message, ...],
+        shown: Sequence[Demonstration],
+        max_tokens: int | None,
+        temperature: float,
+        seed: int | None,
+    ) -> Request:
         form = self.form
+        if any(demonstration.rationale.strip() for demonstration in shown):
+            return Request(messages, max_tokens or form.max_tokens + _RATIONALE_TOKENS, temperature, seed)
         return Request(
             messages,
             max_tokens or form.max_tokens,
+            temperature,
+            seed,
             choices=form.choices,
             schema=form.schema,
             token_probabilities=form.token_probabilities,
@@ -138,13 +147,13 @@ class Prompt:
         return Message("user", self._question(shown.record)), Message("assistant", reply)
 
 
-def _needed(request: Request, count_tokens: Count, context_tokens: int | None) -> int:
+def _needed(request: Request, count_tokens: Count, context_tokens: int) -> int:
     """Return how many tokens prompt and answer need; a number that is no less will do where that one fits."""
     contents = [message.content for message in request.messages]
     # A token stands for at least one byte, a turn adds a few. Counting bytes is almost free for ASCII text.
     sizes = (len(each) if each.isascii() else len(each.encode("utf-8", "replace")) for each in contents)
     at_most = sum(sizes) + 16 * len(contents) + request.max_tokens
-    if context_tokens is None or at_most <= context_tokens:
+    if at_most <= context_tokens:
         return at_most
     return count_tokens(request.messages) + request.max_tokens
 

@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, Final
 
 from postil.canonical import canonical_json
 from postil.types import Message, Request
+
+_KNOWN_SCHEMAS: Final = 64
 
 
 class Digests:
@@ -29,7 +32,9 @@ class Digests:
 
     def __contains__(self, digest: str) -> bool:
         """Return `False` only if a digest was never added."""
-        return all(self._bits[place >> 3] & 1 << (place & 7) for place in self._places(digest))
+        bits = self._bits
+        one, two, three = self._places(digest)
+        return bool(bits[one >> 3] >> (one & 7) & bits[two >> 3] >> (two & 7) & bits[three >> 3] >> (three & 7) & 1)
 
     def _places(self, digest: str) -> tuple[int, int, int]:
         number, mask = int(digest[7:39], 16), self._mask
@@ -46,7 +51,8 @@ def request_digest(engine: str, request: Request) -> str:
         DataError: the schema is no JSON.
     """
     choices = ",".join(map(encode_basestring, request.choices))
-    messages = ",".join(map(_message, request.messages))
+    asked = request.messages
+    messages = ",".join([*map(_shared_message, asked[:-1]), *map(_message, asked[-1:])])
     schema = "null" if request.schema is None else _canonical(request.schema)
     seed = "null" if request.seed is None else f"{request.seed:d}"
     tokens = "true" if request.token_probabilities else "false"
@@ -62,5 +68,18 @@ def _message(message: Message) -> str:
     return f'{{"content":{encode_basestring(message.content)},"role":"{message.role}"}}'
 
 
+# Instruction and demonstrations recur in every prompt; only the last message is a record's own.
+_shared_message = lru_cache(maxsize=256)(_message)
+
+_schemas: dict[int, tuple[Mapping[str, Any], str]] = {}
+
+
 def _canonical(schema: Mapping[str, Any]) -> str:
-    return canonical_json(schema).decode()
+    """Return a schema in its canonical form, worked out once: all requests of a prompt hold the same object."""
+    known = _schemas.get(id(schema))
+    # Held on to, so that no other object gets its id.
+    if known is None or known[0] is not schema:
+        if len(_schemas) >= _KNOWN_SCHEMAS:
+            _schemas.clear()
+        known = _schemas[id(schema)] = schema, canonical_json(schema).decode()
+    return known[1]

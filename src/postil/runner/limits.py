@@ -51,7 +51,7 @@ class Limits:
         self._runs: dict[Callable[[], None], int] = {}
         # Whether one of these is on: a pause, starting apart after it, an open breaker.
         self._held = False
-        self._pause_until = self._apart_until = self._next_at = self._apart = 0.0
+        self._quiet_until = self._pause_until = self._apart_until = self._next_at = self._apart = 0.0
         # Pauses on end after which nothing was taken.
         self._in_vain = 0
 
@@ -70,9 +70,6 @@ class Limits:
         """Forget a run; return whether something was learnt that later runs should know."""
         with self._lock:
             self._runs.pop(wake, None)
-            if not self._runs:
-                for pool in self._pools.values():
-                    pool.learnt.rest()
             self.window.allow(sum(self._runs.values()))
             return bool(self._runs) or self._held or any(pool.is_limited for pool in self._pools.values())
 
@@ -115,7 +112,7 @@ class Limits:
         if now < self._pause_until:
             return self._pause_until - now
         for pool in self._pools.values():
-            pool.learnt.resume(now)
+            pool.learnt.resume(self._quiet_until, now)
         if now < self._apart_until:
             return max(self._next_at - now, self.breaker.wait(now))
         self._apart = 0.0
@@ -131,7 +128,7 @@ class Limits:
             self._in_vain = 0
             self.window.good(now, now - ticket.at, full=self.in_flight + 1 > self.window.size)
             self.in_flight -= 1
-            ticket.pool.learnt.good()
+            ticket.pool.learnt.good(now)
             if ticket.cost is not ONE_REQUEST:
                 ticket.pool.correct(ticket, (1, usage.input_tokens, usage.output_tokens))
             if words:
@@ -148,7 +145,7 @@ class Limits:
                 self.window.trouble(now, ticket.at, self.in_flight)
             self.in_flight -= 1
             if isinstance(error, RateLimited):
-                ticket.pool.learnt.refused()
+                ticket.pool.learnt.refused(now)
                 self._pause(now, max(wait, self._longer(ticket, policy)))
             elif isinstance(error, Overloaded) and error.retry_after is not None:
                 self._pause(now, wait)
@@ -176,6 +173,7 @@ class Limits:
         seconds = min(seconds, LONGEST_WAIT)
         until = now + seconds * (1 + _SPREAD * self._rng.random())
         if until > self._pause_until:
+            self._quiet_until = now + seconds
             self._pause_until = self._next_at = until
             self._apart_until = until + _SPREAD * seconds
             self._apart = _SPREAD * seconds / self.window.size

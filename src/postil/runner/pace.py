@@ -1,6 +1,7 @@
 """How many requests and tokens a server takes in a time: declared by the user, told by the server, or learnt."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -37,6 +38,10 @@ _PATIENCE: Final = 200
 _STEP: Final = 100
 _GROWTH: Final = 0.03
 _FORGOTTEN: Final = 20
+_RESUMES: Final = 32
+_ENOUGH: Final = 5
+_WORTH: Final = 20
+"""After so many times as long as the last trouble took, feeling for more is worth another one."""
 
 
 @dataclass(slots=True)
@@ -143,72 +148,78 @@ class Learnt:
     """The pace that a server bears which refuses requests and does not say how many it takes."""
 
     __slots__ = (
-        *("_begun", "_calm", "_patience", "_refused", "_resumed", "_sent", "_steps", "_sure", "_taken"),
+        *("_calm", "_calm_from", "_marks", "_patience", "_refused", "_resumes", "_steps", "_taken", "_trouble"),
         "bucket",
     )
 
     def __init__(self) -> None:
         """Know of no limit."""
         self.bucket: Bucket | None = None
-        self._sure = 0.0
-        # Since the last pause, and of the last time in which anything was taken.
-        self._resumed = self._begun = 0.0
-        self._sent = self._refused = self._taken = 0
+        self._taken = self._refused = 0
+        # How many had been taken when: at the seconds of the last minute, and when pauses were over.
+        self._marks: deque[tuple[float, int]] = deque()
+        self._resumes: deque[tuple[float, int]] = deque(maxlen=_RESUMES)
+        # When the first request was refused since one was taken.
+        self._trouble: float | None = None
+        self._calm_from = 0.0
         self._calm = self._patience = self._steps = 0
 
     def sent(self, now: float) -> None:
         """Hear of a request that leaves."""
-        if not self._sent:
-            self._resumed = now
-        self._sent += 1
+        if not self._marks or now >= self._marks[-1][0] + 1:
+            self._marks.append((now, self._taken))
+            while self._marks[0][0] < now - _MINUTE:
+                self._marks.popleft()
+        self._taken += 1
         if self.bucket is not None:
             self.bucket.take(1)
 
     def withdrawn(self) -> None:
         """Hear of a request that has not left after all."""
-        self._sent = max(0, self._sent - 1)
+        self._taken -= 1
         if self.bucket is not None:
             self.bucket.take(-1)
 
-    def rest(self) -> None:
-        """Nobody asks any more: the time until somebody does says nothing."""
-        self._sent = self._refused = self._taken = 0
-
-    def good(self) -> None:
+    def good(self, now: float) -> None:
         """Hear of a request that was taken: after many of them, feel for more, in larger and larger steps."""
         if self.bucket is None:
             return
+        if self._trouble is not None:
+            self._calm_from = now + _WORTH * (now - self._trouble)
+            self._trouble = None
         self._calm += 1
-        if self._calm < self._patience or self._calm % _STEP:
+        if self._calm < self._patience or self._calm % _STEP or now < self._calm_from:
             return
-        self._sure = self.bucket.rate
         self.bucket.rate *= 1 + _GROWTH * 2 ** (self._steps // 4)
         self._steps += 1
         if self._steps > _FORGOTTEN:
             self.bucket = None
 
-    def refused(self) -> None:
+    def refused(self, now: float) -> None:
         """Hear of a request that was refused."""
+        self._taken -= 1
         self._refused += 1
+        if self._trouble is None:
+            self._trouble = now
 
-    def resume(self, now: float) -> None:
-        """A pause is over: as many as were taken since the one before, in that time, are what the server bears.
+    def resume(self, over: float, now: float) -> None:
+        """Go on after a pause that was to be `over` at some time.
 
-        If nothing was taken, it was one pause; if it had felt for more, the last step was one too many.
+        As many as were taken of late, pauses included, are what the server bears. Of late is the last minute, for by
+        the minute limits are counted; or less, if what was saved up before it was used up in it.
         """
         if not self._refused:
             return
-        taken = self._sent - self._refused
-        if taken > 0:
-            self._taken, self._begun = taken, self._resumed
-        rate = self._taken / (now - self._begun) if now > self._begun else 0.0
-        if taken > 0 and self._steps:
-            rate = max(rate, self._sure / _CLOSE)
-        if rate:
-            self._sure = _CLOSE * rate
-            self.bucket = Bucket(self._sure, max(1.0, self._sure / 10), now)
+        # A second's worth: fewer say nothing.
+        enough = max(_ENOUGH, self.bucket.rate if self.bucket is not None else 0.0)
+        marks = [*self._marks][:1] + [mark for mark in self._resumes if self._taken - mark[1] >= enough][-1:]
+        paces = [(self._taken - taken) / (over - at) for at, taken in marks if self._taken > taken and over > at]
+        if paces:
+            rate = _CLOSE * min(paces)
+            self.bucket = Bucket(rate, max(1.0, rate / 10), now)
+        self._resumes.append((now, self._taken))
         self._patience = _PATIENCE * self._refused
-        self._sent = self._refused = self._calm = self._steps = 0
+        self._refused = self._calm = self._steps = 0
 
 
 class Pool:

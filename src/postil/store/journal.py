@@ -565,9 +565,10 @@ class Journal:
 
     def _totals(self) -> Totals:
         """Return what the journal comes to, noted for next time where many rows had to be counted."""
+        before = self._counted
         with reading(self.path), self._connection:  # a savepoint, so that all of it sees one state
-            if self._counted.heads == heads_of(self._connection):
-                return self._counted
+            if before.heads == heads_of(self._connection):
+                return before
             before = self._noted()
             self._counted = counted(self._connection, before)
         if self._counted.rows - before.rows >= _WORTH_NOTING and not self._connection.in_transaction:

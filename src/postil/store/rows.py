@@ -55,7 +55,11 @@ def json_text(value: Any) -> str:
 
 def _text(text: str) -> str:
     """Return a text as canonical JSON."""
-    return encode_basestring(text).encode("utf-8", "backslashreplace").decode()
+    written = encode_basestring(text)
+    # Only text beyond ASCII can hold half a character.
+    if text.isascii():
+        return written
+    return written.encode("utf-8", "backslashreplace").decode()
 
 
 def _number(value: float | None) -> str:

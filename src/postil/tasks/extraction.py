@@ -2,6 +2,11 @@
 
 The object is the whole reply, bare or in one code fence, or it is what follows the last answer marker that begins a
 line ("Answer:", "答案："), after reasons that hold no other object (reliability A6, A7). Anything else is no answer.
+
+How probable a part was is the product of the probabilities of its tokens, and only those count that touch what it
+says: the insides of strings, numbers, true, false and null. Keys and brackets do not: where a schema forced them they
+may be most improbable to the model, whatever it thinks of the answer. Nor do `id` and `occurrence`, which say how a
+part is named and found, not what it is. Where there is nothing else, as in an empty list, the whole counts.
 """
 
 import json
@@ -32,6 +37,9 @@ __all__ = [
 
 _MARKERS: Final = ("Answer", "答案")
 _SPACES: Final = re.compile(r"[ \t\n\r]*")
+_PIECE: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]|[^\s\[\]{}",:]+')
+_BESIDE: Final = frozenset({'"id"', '"occurrence"'})
+"""Keys whose values say nothing of a part itself."""
 _BRACES: Final = 64
 """Opening braces of a reply that are tried as the beginning of its object."""
 
@@ -121,7 +129,7 @@ _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def part_confidences(completion: Completion, key: str) -> list[float] | None:
-    """Return how probable each element of the list under `key` was: the product over its tokens.
+    """Return how probable what each element of the list under `key` says was: the product over the tokens of it.
 
     `None` where the engine did not say, or the reply has no list there.
     """
@@ -129,23 +137,23 @@ def part_confidences(completion: Completion, key: str) -> list[float] | None:
     at = None if spans is None else spans.get(key)
     if at is None or not completion.text.startswith("[", at[0]):
         return None
-    return _products(completion, list(_elements(completion.text, at[0])))
+    return _products(completion, [_saying(completion.text, *each) for each in _elements(completion.text, at[0])])
 
 
 def field_confidence(completion: Completion, key: str) -> float | None:
-    """Return how probable the value under `key` was: the product over its tokens; `None` where nobody said."""
-    spans = _located(completion)
-    if spans is None or key not in spans:
-        return None
-    products = _products(completion, [spans[key]])
-    return None if products is None else products[0]
+    """Return how probable what stands under `key` was: the product over its tokens; `None` where nobody said."""
+    whole = whole_confidence(completion, [key])
+    return None if whole is None else whole.value
 
 
 def whole_confidence(completion: Completion, keys: Sequence[str]) -> Confidence | None:
-    """Return how probable the values under all `keys` were together, `None` where nobody said."""
-    each = [field_confidence(completion, key) for key in keys]
-    known = [value for value in each if value is not None]
-    return Confidence(math.prod(known), "logprob") if len(known) == len(keys) else None
+    """Return how probable what stands under all `keys` was together, `None` where nobody said."""
+    spans = _located(completion)
+    if spans is None or not all(key in spans for key in keys):
+        return None
+    pieces = sorted(piece for key in keys for piece in _saying(completion.text, *spans[key]))
+    [product] = _products(completion, [pieces])
+    return Confidence(product, "logprob")
 
 
 def _located(completion: Completion) -> Mapping[str, tuple[int, int]] | None:
@@ -191,20 +199,48 @@ def _blank_end(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _products(completion: Completion, spans: Sequence[tuple[int, int]]) -> list[float] | None:
-    """Return the product of the probabilities of the tokens that touch each span; spans come in order."""
-    logs: list[list[float]] = [[] for _ in spans]
+def _saying(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return where the parts of a valid JSON value stand that say something, in order."""
+    found: list[tuple[int, int]] = []
+    # Of each open bracket: where it stands, how much was found before it, whether what is in it counts.
+    opened: list[tuple[int, int, bool]] = []
+    key = ""
+    for match in _PIECE.finditer(text, start, end):
+        piece, (at, until) = match[0], match.span()
+        if piece[0] == '"' and text.startswith(":", _blank_end(text, until)):
+            key = piece
+            continue
+        counts = key not in _BESIDE and (not opened or opened[-1][2])
+        if piece in "[{":
+            opened.append((at, len(found), counts))
+        elif piece in "]}":
+            at, before, counts = opened.pop()
+            if counts and len(found) == before:
+                found.append((at, until))
+        elif counts:
+            found.append((at + 1, until - 1) if piece[0] == '"' and piece != '""' else (at, until))
+        key = ""
+    return found
+
+
+def _products(completion: Completion, parts: Sequence[Sequence[tuple[int, int]]]) -> list[float]:
+    """Return the products of the probabilities of the tokens that touch each part, whose pieces come in order."""
+    pieces = [(start, end, part) for part, each in enumerate(parts) for start, end in each]
+    touching: list[list[float]] = [[] for _ in parts]
     begun, at = 0, 0
     for token, probability in completion.tokens or ():
         end = at + len(token)
-        while begun < len(spans) and spans[begun][1] <= at:
+        while begun < len(pieces) and pieces[begun][1] <= at:
             begun += 1
-        for i in range(begun, len(spans)):
-            if spans[i][0] >= end:
+        touched: set[int] = set()
+        for i in range(begun, len(pieces)):
+            if pieces[i][0] >= end:
                 break
-            logs[i].append(probability)
+            touched.add(pieces[i][2])
+        for part in touched:
+            touching[part].append(probability)
         at = end
-    return [math.prod(each) for each in logs]
+    return [math.prod(each) for each in touching]
 
 
 def span_text(record: Record, show: str) -> tuple[str, str]:
