@@ -1,16 +1,24 @@
-# make demo: label shipped real data with the embedded model. make test: every check and test.
+# make demo: label shipped real data with the embedded model. make test: every check and test. make torture: the long
+# tests of what must survive kills, failing disks and lying servers, which fill the table of docs/reliability.md.
+# make bench: speed and memory, a quarter of an hour; writes docs/benchmarks.md.
 # Nothing but Python 3.11+, make and the package registry is needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean lock
+.PHONY: demo test torture bench lint setup clean lock
 
 demo: setup
 	$(BIN)/postil demo
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+torture: setup
+	$(BIN)/python -m tests.torture
+
+bench: setup
+	$(BIN)/python -m benchmarks --write
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -28,7 +36,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 lock:
-	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --output-file requirements.lock
+	uv pip compile pyproject.toml --extra all --group dev --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis

@@ -2,11 +2,15 @@
 
 A text carries a marker, `RID` and eight digits, and its label follows from the digits: the server knows the right
 answer to every text, and whoever measures can check every label that came back.
+
+    python -m benchmarks.job items.parquet 1000000
 """
 
+import csv
 import json
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +31,9 @@ _VOCABULARY: Final = [
 
 
 def label_of(number: int) -> str:
-    """Return the right label of a text by its number (Knuth's multiplicative hash: no client could guess it)."""
-    return LABELS[(number * 2654435761 >> 7) % len(LABELS)]
+    """Return the right label of a text by its number: well mixed, so that no order is right by chance."""
+    mixed = (number ^ number >> 7 ^ 0x9E37) * 2654435761 & 0xFFFFFFFF
+    return LABELS[(mixed ^ mixed >> 15) % len(LABELS)]
 
 
 def marker(number: int) -> str:
@@ -45,8 +50,40 @@ def texts(count: int) -> Iterator[str]:
 
 
 def write_items(path: Path, count: int) -> Path:
-    """Write records as JSONL and return the path."""
+    """Write records as the ending of the path says, JSONL, CSV or Parquet, and return the path."""
+    WRITERS[path.suffix](path, count)
+    return path
+
+
+def _write_jsonl(path: Path, count: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for number, text in enumerate(texts(count)):
             file.write(json.dumps({"id": f"r{number}", "text": text}) + "\n")
-    return path
+
+
+def _write_csv(path: Path, count: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "text"))
+        writer.writerows((f"r{number}", text) for number, text in enumerate(texts(count)))
+
+
+def _write_parquet(path: Path, count: int) -> None:
+    import duckdb  # noqa: PLC0415 - the extra "parquet"
+
+    source = path.with_suffix(".source.csv")
+    _write_csv(source, count)
+    with duckdb.connect() as connection:
+        connection.read_csv(str(source)).write_parquet(str(path))
+    source.unlink()
+
+
+WRITERS: Final[Mapping[str, Callable[[Path, int], None]]] = {
+    ".jsonl": _write_jsonl,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}
+
+
+if __name__ == "__main__":
+    write_items(Path(sys.argv[1]), int(sys.argv[2]))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.client_cpu import CLIENTS
-from benchmarks.job import LABELS, write_items
+from benchmarks.job import write_items
 from benchmarks.measuring import Child, Spread, run_child
 from benchmarks.report import Column, Goal, Row, Section
 from postil import Classification
@@ -25,6 +25,7 @@ TASK: Final = Classification(
     "Which topic is this news about? Think of a reader of a large daily newspaper, who looks for it in one section. "
     "If it belongs to several sections, take the one where most readers would look for it first. "
     "Names of companies alone do not make it business, and names of countries alone do not make it world news.",
+    # The labels of the job, with definitions that make a prefix worth sharing.
     labels={
         "world": "what happens in other countries: politics, war, disasters, elections, diplomacy",
         "sports": "matches, players, clubs, records, transfers, the business of sport as well",
@@ -36,7 +37,6 @@ TASK: Final = Classification(
 
 def measure(records: int, repeats: int) -> Section:
     """Return the pace of Postil, of llama.cpp alone, and of generated JSON, run in turns."""
-    assert TASK.labels == LABELS
     with tempfile.TemporaryDirectory() as place:
         items = write_items(Path(place) / "items.jsonl", records)
         found: dict[str, list[Child]] = {"labels": [], "direct": [], "json": []}
@@ -85,8 +85,7 @@ def _section(found: dict[str, list[Child]], records: int) -> Section:
         Goal("scoring beside generating JSON, records a second", faster.median, 3.0, False, "x"),
         Goal("tokens processed for each token that is a record's own", own.median, 1.1, True, "x"),
     ]
-    notes = [
-        f"a record's prompts have {last['tokens'] / records:.0f} tokens together, {last['own'] / records:.0f} of them"
-        f" its own; {last['processed'] / records:.0f} were processed"
-    ]
-    return Section("local", [Column("seconds a record", "s"), Column("tokens/s", "rate")], rows, goals, notes)
+    told = {key: last[key] / records for key in ("tokens", "own", "processed")}
+    note = "of {tokens:.0f} tokens that a record's prompts have, {own:.0f} are its own; {processed:.0f} were processed"
+    columns = [Column("seconds a record", "s"), Column("tokens/s", "rate")]
+    return Section("local", columns, rows, goals, [note.format(**told)])

@@ -1,12 +1,14 @@
 """Measuring processes from outside, and the few figures that stand for many measurements."""
 
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +48,7 @@ class Child:
     """User and system time of the whole process and of those it waited for, from its start to its end."""
     seconds: float
     peak_mib: float
+    """Of its resident size; a process that stays smaller than the one that starts it has that one's."""
     said: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What it printed as JSON on its last line."""
 
@@ -55,25 +58,22 @@ class ChildFailedError(RuntimeError):
 
 
 def run_child(
-    command: Sequence[str | Path], *, speaks: bool = True, seconds: float | None = None, cwd: Path = ROOT
+    command: Sequence[str | Path], *, speaks: bool = True, seconds: float = math.inf, cwd: Path = ROOT
 ) -> Child:
     """Run a process to its end and return what it took; `speaks` says whether it prints figures.
 
     Raises:
-        ChildFailedError: it ended badly, or took longer than `seconds`.
+        ChildFailedError: it ended badly, or was ended because it took longer than `seconds`.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         began = time.monotonic()
         process = subprocess.Popen([*map(str, command)], cwd=cwd, env=environment(), stdout=out, stderr=complaints)
-        pid = status = 0
-        while not pid:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG if seconds is not None else 0)
-            if not pid:
-                if seconds is not None and time.monotonic() - began > seconds:
-                    process.kill()
-                    seconds = None
-                time.sleep(0.02)
+        limit = threading.Timer(min(seconds, threading.TIMEOUT_MAX), process.kill)
+        limit.start()
+        # Of this one process, which `resource` could not tell from the others that have ended.
+        _, status, usage = os.wait4(process.pid, 0)
         took = time.monotonic() - began
+        limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         complaints.seek(0)
@@ -88,17 +88,17 @@ _MAXRSS_PER_MIB: Final = 2**20 if sys.platform == "darwin" else 2**10
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of measured processes: nothing that was set for Python here changes how they run."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))} | {
-        "PYTHONPATH": os.environ.get("PYTHONPATH", "")
-    }
+    """Return the environment of measured processes: how Python runs here is not how they run."""
+    own = {"PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONPROFILEIMPORTTIME", "PYTHONTRACEMALLOC", "PYTHONWARNINGS"}
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 def machine() -> str:
     """Return what the figures were measured on, in a line."""
     cores, kernel = os.cpu_count(), platform.release().split("-")[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{cores} cores ({_processor()}), {memory:.0f} GiB, {platform.system()} {kernel}, CPython {platform.python_version()}"
+    system = f"{platform.system()} {kernel}, CPython {platform.python_version()}"
+    return f"{cores} cores ({_processor()}), {memory:.0f} GiB, {system}"
 
 
 def _processor() -> str:

@@ -58,7 +58,22 @@ class BatchServer(FakeServer):
         self.lists = True
         self.lose_create = False
         """Whether the answer to the creation of a batch is lost."""
+        self.refused: Counter[str] = Counter()
+        """How many more calls of upload, create, list or look are answered with status 503."""
+        self.lose_uploads = 0
+        """How many more uploads find the connection closed."""
+        self.list_lag = 0
+        """How many more lists come too early to show any batch."""
+        self.hide_files = 0
+        """How many more looks at a batch that is completed name none of its files."""
+        self.break_off = 0
+        """How many more files of results break off in the middle."""
+        self.chunk = 1 << 16
+        """Bytes of a file of results that are sent at once."""
+        self.cancelled = False
+        """Whether batches are called off at the provider, after `finished_share` of their lines."""
         self.billed_bodies: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
         self._files: dict[str, bytes] = {}
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -69,47 +84,84 @@ class BatchServer(FakeServer):
         router.add_get("/v1/batches/{id}", self._look)
         super().add_routes(router)
 
-    async def _upload(self, request: web.Request) -> web.Response:
+    def _refuses(self, call: str) -> web.Response | None:
+        if not self.refused[call]:
+            return None
+        self.refused[call] -= 1
+        return web.json_response({"error": {"message": "try later"}}, status=503)
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        self.calls["upload"] += 1
+        if refusal := self._refuses("upload"):
+            return refusal
+        if self.lose_uploads:
+            self.lose_uploads -= 1
+            return hung_up(request)
         form = await request.post()
         assert form["purpose"] == "batch"
         file = form["file"]
         assert isinstance(file, web.FileField)
-        id_ = f"file-{len(self._files)}"
-        self._files[id_] = file.file.read()
-        return web.json_response({"id": id_, "object": "file"})
+        return web.json_response({"id": self.keep(file.file.read()), "object": "file"})
 
-    async def _content(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._files[request.match_info["id"]])
+    def keep(self, content: bytes) -> str:
+        """Keep a file, and return its id."""
+        self._files[id_ := f"file-{len(self._files)}"] = content
+        return id_
+
+    async def _content(self, request: web.Request) -> web.StreamResponse:
+        content = self._files[request.match_info["id"]]
+        response = web.StreamResponse(headers={"Content-Length": str(len(content))})
+        await response.prepare(request)
+        end = len(content)
+        if self.break_off:
+            self.break_off -= 1
+            end //= 2
+        for at in range(0, end, self.chunk):
+            await response.write(content[at : min(end, at + self.chunk)])
+        return response if end == len(content) else hung_up(request)
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
+        self.calls["create"] += 1
+        if refusal := self._refuses("create"):
+            return refusal
         asked = await request.json()
         assert asked["endpoint"] == "/v1/chat/completions"
         lines = [json.loads(line) for line in self._files[asked["input_file_id"]].splitlines()]
         assert len({line["custom_id"] for line in lines}) == len(lines)
         batch = Submitted(f"batch_{len(self.batches)}", lines, asked.get("metadata") or {})
         self.batches.append(batch)
-        if self.lose_create:
-            transport = request.transport
-            assert transport is not None
-            transport.close()
-            return web.Response()
-        return web.json_response(batch.to_json())
+        return hung_up(request) if self.lose_create else web.json_response(batch.to_json())
 
     async def _list(self, request: web.Request) -> web.Response:
         if not self.lists:
             return web.json_response({"error": {"message": "no such route"}}, status=404)
+        if refusal := self._refuses("list"):
+            return refusal
         newest = [batch.to_json() for batch in reversed(self.batches)]
+        if self.list_lag:
+            self.list_lag -= 1
+            newest = []
         after = request.query.get("after")
         at = next((i + 1 for i, batch in enumerate(newest) if batch["id"] == after), 0)
         # Small pages, so that looking through several is tried too.
         return web.json_response({"object": "list", "data": newest[at : at + 2], "has_more": len(newest) > at + 2})
 
     async def _look(self, request: web.Request) -> web.Response:
-        [batch] = [batch for batch in self.batches if batch.id == request.match_info["id"]]
+        self.calls["look"] += 1
+        if refusal := self._refuses("look"):
+            return refusal
+        found = [batch for batch in self.batches if batch.id == request.match_info["id"]]
+        if not found:
+            return web.json_response({"error": {"message": "no such batch"}}, status=404)
+        [batch] = found
         batch.polls += 1
         if batch.status == "in_progress" and batch.polls >= self.polls_needed:
             self._work(batch)
-        return web.json_response(batch.to_json())
+        shown = batch.to_json()
+        if batch.status == "completed" and self.hide_files:
+            self.hide_files -= 1
+            shown = {key: value for key, value in shown.items() if key not in batch.files}
+        return web.json_response(shown)
 
     def _work(self, batch: Submitted) -> None:
         if len(batch.lines) > self.most_enqueued:
@@ -124,14 +176,13 @@ class BatchServer(FakeServer):
             row = {"custom_id": line["custom_id"], "response": {"status_code": status, "body": body}, "error": None}
             (good if status == 200 else bad).append(row)
         for line in batch.lines[finished:]:
-            error = {"code": "batch_expired", "message": "This request could not be executed in time."}
+            code = "batch_cancelled" if self.cancelled else "batch_expired"
+            error = {"code": code, "message": "This request could not be executed in time."}
             bad.append({"custom_id": line["custom_id"], "response": None, "error": error})
-        batch.status = "completed" if finished == len(batch.lines) else "expired"
+        batch.status = "completed" if finished == len(batch.lines) else "cancelled" if self.cancelled else "expired"
         for name, rows in (("output_file_id", self.mangle(good)), ("error_file_id", bad)):
             if rows:
-                id_ = f"file-{len(self._files)}"
-                self._files[id_] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-                batch.files[name] = id_
+                batch.files[name] = self.keep(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
 
     def _answered(self, body: dict[str, Any]) -> tuple[int, Any]:
         key = json.dumps(body, sort_keys=True)
@@ -143,3 +194,11 @@ class BatchServer(FakeServer):
         if reply.status == 200:
             self.billed_bodies[key] += 1
         return reply.status, chat_completion(reply, asked) if reply.body is None else reply.body
+
+
+def hung_up(request: web.Request) -> web.Response:
+    """Close the connection in the place of an answer, or in the middle of it."""
+    transport = request.transport
+    assert transport is not None
+    transport.close()
+    return web.Response()

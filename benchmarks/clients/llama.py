@@ -89,7 +89,8 @@ def run_direct(job: dict[str, Any]) -> dict[str, Any]:
     with ThreadPoolExecutor(job["slots"]) as pool:
         replies = list(pool.map(handle, bodies))
     seconds = time.monotonic() - began
-    assert all(reply.get("error") is None for reply in replies)
+    if errors := [reply["error"] for reply in replies if reply.get("error")]:
+        raise RuntimeError(f"llama.cpp: {errors[0]}")
     return {"seconds": seconds}
 
 

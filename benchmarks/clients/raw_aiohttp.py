@@ -10,41 +10,41 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import aiohttp
 
 IMPORTED = time.process_time()
 
 
-async def run(job: dict[str, Any]) -> None:
-    with Path(job["items"]).open(encoding="utf-8") as lines, Path(job["out"]).open("w", encoding="utf-8") as out:
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            headers=job["headers"],
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as session:
+async def run(job: dict[str, Any], lines: TextIO, out: TextIO) -> None:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        headers=job["headers"],
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+    ) as session:
 
-            async def work() -> None:
-                for line in lines:
-                    item = json.loads(line)
-                    user = job["before"] + item["text"] + job["after"]
-                    messages = [{"role": "system", "content": job["system"]}, {"role": "user", "content": user}]
-                    body = {"model": job["body"]["model"], "messages": messages, **job["body"]}
-                    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-                    async with session.post(job["address"], data=data) as response:
-                        reply = json.loads(await response.read())
-                    label = reply["choices"][0]["message"]["content"]
-                    out.write(json.dumps({"id": item["id"], "label": label}) + "\n")
+        async def work() -> None:
+            for line in lines:
+                item = json.loads(line)
+                user = job["before"] + item["text"] + job["after"]
+                messages = [{"role": "system", "content": job["system"]}, {"role": "user", "content": user}]
+                body = {"model": job["body"]["model"], "messages": messages, **job["body"]}
+                data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+                async with session.post(job["address"], data=data) as response:
+                    reply = json.loads(await response.read())
+                label = reply["choices"][0]["message"]["content"]
+                out.write(json.dumps({"id": item["id"], "label": label}) + "\n")
 
-            await asyncio.gather(*(work() for _ in range(job["concurrency"])))
+        await asyncio.gather(*(work() for _ in range(job["concurrency"])))
 
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     began = time.monotonic()
-    asyncio.run(run(job))
+    with Path(job["items"]).open(encoding="utf-8") as lines, Path(job["out"]).open("w", encoding="utf-8") as out:
+        asyncio.run(run(job, lines, out))
     cpu = time.process_time() - IMPORTED
     figures = {"job_cpu_seconds": cpu, "annotate_cpu_seconds": cpu, "annotate_seconds": time.monotonic() - began}
     print(json.dumps(figures))

@@ -21,7 +21,7 @@ PostilError
         ├── AuthenticationFailed, UnknownModel, QuotaExhausted, ServerUnreachable, SettingsRejected
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "Ambiguous",
@@ -229,9 +229,21 @@ class Transient(EngineError):
 
 
 class RateLimited(Transient):
-    """The server asks for fewer requests."""
+    """The server asks for fewer requests; `rate_limits` holds what it told of its limits (`postil.types.RateLimit`)."""
 
     failure_class = "rate_limited"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        rate_limits: tuple[Any, ...] = (),
+    ) -> None:
+        """Keep the message and what the server said of its limits."""
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.rate_limits = rate_limits
 
 
 class ServerFault(Transient):

@@ -4,12 +4,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
+from postil.assess import assess
 from postil.assess.compared import Counts
 from postil.assess.frames import compare, role_confusion
+from postil.assess.intervals import Resampling
+from postil.assess.structures import structured
 from postil.tasks.roles import Roles
-from postil.types import Answer, Record
+from postil.types import Annotation, Answer, Record
 from tests.tasks import gold_roles
 
 TASK = Roles("srl", "Which roles are there?", roles=["ARG0", "ARG1", "ARGM-TMP"])
@@ -109,6 +113,46 @@ def test_confused_roles_in_passives_show_in_the_table_of_roles() -> None:
         counts = [compare(TASK, gold, given).per_label[role] for gold, given in pairs]
         assert sum(each.hits for each in counts) == 12
         assert sum(each.gold for each in counts) == 24
+
+
+def test_an_assessment_has_the_roles_that_were_confused() -> None:
+    """What was missed or made up stands in the last row and column, under a dash."""
+    pairs = [(gold, relabelled(gold, swapped)) for _, gold in sentences(PASSIVE)]
+    pairs += [(gold, {"frames": []}) for _, gold in sentences(ACTIVE)[:1]]
+    pairs += [({"frames": []}, gold) for _, gold in sentences(ACTIVE)[1:3]]
+    outcomes = {str(at): Annotation(str(at), "m", given) for at, (_, given) in enumerate(pairs)}
+    made = assess(
+        TASK,
+        annotator="m",
+        outcomes=outcomes,
+        gold={str(at): gold for at, (gold, _) in enumerate(pairs)},
+        records=len(pairs),
+        rng=np.random.default_rng(0),
+        replicates=100,
+    )
+    assert made.labels == (*TASK.labels, "–")
+    cells = {
+        (one, other): n
+        for one, row in zip(made.labels, made.confusion, strict=True)
+        for other, n in zip(made.labels, row, strict=True)
+        if n
+    }
+    expected = sum((role_confusion(gold, given) for gold, given in pairs), Counter[tuple[str, str]]())
+    assert cells == {(one or "–", other or "–"): n for (one, other), n in expected.items()}
+    assert cells["ARG0", "ARG1"] == cells["ARG1", "ARG0"] == 12
+    missed = sum(n for (_, other), n in cells.items() if other == "–")
+    made_up = sum(n for (one, _), n in cells.items() if one == "–")
+    assert (missed, made_up) == (2, 2 + 4)
+    assert any(f"{sum(cells.values())} arguments, not records" in note for note in made.notes)
+
+
+def test_where_roles_are_questions_nothing_is_confused() -> None:
+    task = Roles("qa", "Which?", questions=True)
+    one: Answer = {"frames": [{**FRAME, "arguments": [{"role": "Who?", **at("The dog", TEXT)}]}]}
+    resampling = Resampling(np.random.default_rng(0), replicates=100)
+    assert structured(task, {"1": one}, {"1": one}, resampling=resampling).confusion is None
+    nothing: Answer = {"frames": []}
+    assert structured(TASK, {"1": nothing}, {"1": nothing}, resampling=resampling).confusion is None
 
 
 def test_the_order_of_words_loses_on_passives() -> None:

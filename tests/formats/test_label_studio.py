@@ -155,3 +155,19 @@ def test_a_label_that_xml_cannot_hold_is_refused():
     task = KINDS["spans"]("names", "Find.\x0b", labels=["A", "B"])
     with pytest.raises(FormatError, match=r"holds the character '\\x0b', which the configuration"):
         labeling_config(task)
+
+
+@pytest.mark.parametrize(("direction", "head"), [("right", "Alice"), ("left", "Acme 😀"), (None, "Alice")])
+def test_a_relation_goes_the_way_its_arrow_does(direction: str | None, head: str, tmp_path: Path):
+    jobs = SOLVED["relations"]
+    drawn = [region(0, 5, "Alice", id="a"), region(16, 22, "Acme 😀", id="b")]
+    drawn[1]["value"]["labels"] = ["组织"]
+    arrow = {"type": "relation", "from_id": "a", "to_id": "b", "direction": direction, "labels": ["works for"]}
+    [found] = read("label-studio", jobs, tasks(tmp_path, item(*drawn, arrow)))
+    assert isinstance(found.outcome, Annotation)
+    words = {each["id"]: each["text"] for each in found.outcome.answer["spans"]}
+    assert words[found.outcome.answer["relations"][0]["head"]] == head
+    with pytest.raises(DataError, match="item 1: expected one label for a relation"):
+        read("label-studio", jobs, tasks(tmp_path, item(*drawn, arrow | {"labels": []})))
+    with pytest.raises(DataError, match="item 1: a link 'works for' begins or ends at 'c', which is no span"):
+        read("label-studio", jobs, tasks(tmp_path, item(*drawn, arrow | {"to_id": "c"})))

@@ -11,6 +11,7 @@ import pytest
 
 from postil.errors import FormatError
 from postil.formats import output, replacing, write_csv, write_jsonl, write_parquet
+from postil.formats.replacing import new_folder
 
 Write = Callable[[Any, Path], int]
 WRITERS: list[Write] = [write_jsonl, write_csv, write_parquet]
@@ -132,3 +133,29 @@ def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path: Path):
 def test_a_name_beyond_what_a_folder_takes_is_refused(tmp_path: Path):
     with pytest.raises(FormatError, match="cannot write"):
         write_jsonl([{"a": 1}], tmp_path / ("n" * 300))
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path):
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "data").mkdir()
+        (folder / "data" / "a.txt").write_text("a", encoding="utf-8")
+        assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out" / "data" / "a.txt").read_text(encoding="utf-8") == "a"
+    (tmp_path / "empty").mkdir()
+    with new_folder(tmp_path / "empty") as folder:
+        (folder / "b").touch()
+    assert [each.name for each in (tmp_path / "empty").iterdir()] == ["b"]
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "broken"):
+        _ = 1 / 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["empty", "out"]
+
+
+@pytest.mark.parametrize("name", ["-", "a\0b", "none/out", "file", "full"])
+def test_a_folder_that_cannot_be_made_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    with pytest.raises(FormatError), new_folder(name):
+        pytest.fail("nothing may be written")
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["file", "full", "mine"]

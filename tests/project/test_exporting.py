@@ -108,6 +108,21 @@ def test_an_export_replaces_a_file_only_when_it_is_whole(tmp_path: Path, monkeyp
     assert out.read_text() == "what was there before"
 
 
+def test_places_in_a_file_of_ours_are_checked_against_the_text(tmp_path: Path) -> None:
+    rows = [{"id": "a", "text": "Ada met Bob"}]
+    task = SOLVED["spans"].task
+    with project(tmp_path, rows, task=task, gold=None) as made:
+        write_jsonl(tmp_path / "ann.jsonl", [{"id": "a", "spans": [{"start": 8, "end": 11, "label": "PER"}]}])
+        made.import_(tmp_path / "ann.jsonl", annotator="people")
+        [stored] = made.journal.outcomes(made.journal.annotators()[-1][0])
+        assert isinstance(stored.outcome, Annotation)
+        assert stored.outcome.answer["spans"][0]["text"] == "Bob"
+        wrong = {"start": 7, "end": 10, "label": "PER", "text": "Bob"}
+        write_jsonl(tmp_path / "ann.jsonl", [{"id": "a", "spans": [wrong]}])
+        with pytest.raises(DataError, match="line 1, record 'a'"):
+            made.import_(tmp_path / "ann.jsonl", annotator="people")
+
+
 # Other tools' formats
 
 

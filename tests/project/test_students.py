@@ -191,7 +191,8 @@ def test_english_learns_as_well(tmp_path: Path) -> None:
 
 def test_a_kind_that_no_student_can_learn_yet_is_refused_by_name(tmp_path: Path) -> None:
     task = Spans("who", "Who is named?", labels=["person"])
-    with project(tmp_path, reviews(4, gold=0), task=task) as opened:
+    rows = [{**row, "label": []} for row in reviews(4, gold=0)]
+    with project(tmp_path, rows, task=task) as opened:
         opened.annotate(engine=ScriptedEngine(lambda _: '{"spans": []}'))
         with pytest.raises(SettingsError, match="one plain answer about one text, got the kind 'spans'"):
             opened.learn()

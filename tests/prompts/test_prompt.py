@@ -36,6 +36,12 @@ SENTIMENT = Classification(
 FRUIT = Classification("fruit", "Which fruit is it?", labels={"apple": "", "avocado": "green"}, show="{title}: {text}")
 HOTEL = Classification("酒店", "客人对酒店的评价如何？", labels={"正面": "客人满意", "负面": ""}, language="zh")
 STARS = Rating("stars", "How good is it?", low=0, high=2, anchors={0: "useless", 2: "great"})
+PEOPLE = Spans("people", "Who is named?", labels={"person": "a human being", "group": ""})
+PLACES = Spans("地点", "标出地名和人名。", labels={"LOC": "地名", "PER": ""})
+POLITE = Preference("polite", "Which reply is more polite?", criteria=["tone"])
+HELPFUL = Preference("有用", "哪个回答更有用？", criteria=["准确", "简洁"], ties=False)
+TITLE = Text("title", "Write a title for the message.")
+GROUNDED = Text("问答", "根据文章回答问题。", show="{passage}\n问题：{question}", grounded=True, source="passage")
 
 RECORD = Record("r1", {"text": "The battery died after two days."})
 SOLVED = [
@@ -66,15 +72,6 @@ CASES: dict[str, tuple[Task, Capabilities, Record, Sequence[Demonstration]]] = {
         [Demonstration(Record("d", {"text": "太吵了。"}), {"label": "负面"})],
     ),
     "record": (SENTIMENT, Capabilities(reads="record"), Record("r", {"text": "\n  As it is: {text}\n"}), []),
-}
-
-PEOPLE = Spans("people", "Who is named?", labels={"person": "a human being", "group": ""})
-PLACES = Spans("地点", "标出地名和人名。", labels={"LOC": "地名", "PER": ""})
-POLITE = Preference("polite", "Which reply is more polite?", criteria=["tone"])
-HELPFUL = Preference("有用", "哪个回答更有用？", criteria=["准确", "简洁"], ties=False)
-TITLE = Text("title", "Write a title for the message.")
-GROUNDED = Text("问答", "根据文章回答问题。", show="{passage}\n问题：{question}", grounded=True, source="passage")
-CASES |= {
     "extraction-en-zero-shot": (PEOPLE, Capabilities(), Record("r", {"text": "Ann wrote to Bob."}), []),
     "extraction-en-few-shot": (
         PEOPLE,

@@ -52,14 +52,16 @@ class TokenBucket:
     def take(self, now: float, tokens: float) -> float | None:
         self._refill(now)
         amount = 1.0 if self.of == "requests" else tokens
-        if self.level < amount:
+        if self.level < amount - 1e-9:
             return (amount - self.level) * 60 / self.per_minute
         self.level -= amount
         return None
 
     def words(self, now: float) -> tuple[RateLimit, ...]:
         self._refill(now)
-        return (RateLimit(self.of, self.burst, float(int(self.level)), (self.burst - self.level) * 60 / self.per_minute),)
+        return (
+            RateLimit(self.of, self.burst, float(int(self.level)), (self.burst - self.level) * 60 / self.per_minute),
+        )
 
 
 @dataclass
@@ -145,7 +147,8 @@ class Server:
             asked = self.asks(wait)
             self.refusals.append((now, now + (asked or 0.0)))
             await asyncio.sleep(0.01)
-            raise RateLimited("slow down", retry_after=asked)
+            words = self.limit.words(now) if self.limit and self.tells else ()
+            raise RateLimited("slow down", retry_after=asked, rate_limits=words)
         self.taken += 1
         words = self.limit.words(now) if self.limit and self.tells else ()
         self.in_flight += 1

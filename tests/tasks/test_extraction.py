@@ -171,7 +171,7 @@ def test_what_an_element_says_counts_wherever_it_stands() -> None:
     assert sure('{"predicate": {"text": "ran"}, "arguments": [{"role": "A0", "text": "he"}]}', "A0", "he") == 0.25
     assert sure('{"fragments": [{"text": "a", "occurrence": 2}, {"text": "b"}]}', "a", "b", "2") == 0.25
     assert sure("true", "true") == sure("-1.5e3", "-1.5e3") == 0.5
-    assert sure('"a \\" b"', '\\') == 0.5
+    assert sure('"a \\" b"', "\\") == 0.5
 
 
 def test_where_nothing_is_said_the_whole_counts() -> None:

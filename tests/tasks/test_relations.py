@@ -156,6 +156,7 @@ def test_a_relation_goes_with_its_span_where_that_cannot_be_placed() -> None:
 def test_parts_have_the_probabilities_of_their_own_tokens() -> None:
     said = reply(SPANS, ("B", "knows", "A"), ("A", "works_for", "O"), ("A", "knows", "B"))
     text = json.dumps(said)
+    # One token each: what stands between them says nothing.
     chances = {json.dumps(each): 0.5**at for at, each in enumerate((*said["spans"], *said["relations"]), 1)}
     tokens: list[tuple[str, float]] = []
     rest = text
@@ -253,20 +254,26 @@ def pair(**options: Any) -> Relations:
 
 def chosen(label: str) -> Answer:
     relation = [] if label == "none" else [{"head": "T1", "tail": "T2", "label": label}]
-    return pair().accept({"relations": relation}, PAIR)
+    return pair(triples=()).accept({"relations": relation}, PAIR)
 
 
-def test_a_given_pair_keeps_the_contract() -> None:
-    # Of given pairs every relation must be possible, whatever the spans are called.
-    free = pair(triples=())
-    answers = [free.accept({"relations": [{"head": "T1", "tail": "T2", "label": "works_for"}]}, PAIR), chosen("none")]
-    assert [span["text"] for span in answers[0]["spans"]] == ["Ann", "Acme"]
-    assert free.labels == ("works_for", "knows")
-    for answer in answers:
-        for scores in ("none", "first_token", "sequence"):
-            form = free.form(Capabilities(scores=scores))
-            completion = Completion(free.write(answer, form, PAIR), "stop", Usage(1, 1))
-            assert free.read(completion, form, PAIR).answer == answer
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ({}, ["works_for", "none"]),
+        # Without triples every relation is possible, whatever the spans are called.
+        ({"triples": ()}, ["works_for", "knows", "none"]),
+        ({"triples": (), "language": "zh", "unaligned": "drop", "none": "无"}, ["knows", "none"]),
+    ],
+)
+def test_a_given_pair_keeps_the_contract(options: dict[str, Any], labels: list[str]) -> None:
+    check_task(pair(**options), [chosen(label) for label in labels], record=PAIR)
+
+
+def test_the_spans_of_a_pair_are_those_that_the_record_gives() -> None:
+    assert [span["text"] for span in chosen("works_for")["spans"]] == ["Ann", "Acme"]
+    assert chosen("none") == {**chosen("works_for"), "relations": []}
+    assert pair().labels == ("works_for", "knows")
 
 
 def test_the_relation_of_a_pair_has_the_probability_of_its_label() -> None:

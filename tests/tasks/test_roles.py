@@ -104,6 +104,15 @@ def test_the_kind_keeps_its_contract_with_senses_and_questions() -> None:
     check_task(Roles("srl", "Which?", questions=True), [{"frames": [asked]}], record=RECORD)
 
 
+def test_the_kind_keeps_its_contract_where_the_predicate_is_given() -> None:
+    record = Record("r", {"text": TEXT, "verb": at("seen")})
+    check_task(GIVEN, [{"frames": [SEEN]}, {"frames": [{**SEEN, "arguments": []}]}], record=record)
+    senses = Roles("srl", "谁？", roles=PROPBANK, predicate="verb", senses=["see.01"], unaligned="drop", evidence=True)
+    check_task(senses, [{"frames": [{**SEEN, "predicate": {**at("seen"), "sense": "see.01"}}]}], record=record)
+    asked = {"predicate": at("seen"), "arguments": [role("Who saw something?", "the dog")]}
+    check_task(Roles("srl", "Which?", questions=True, predicate="verb"), [{"frames": [asked]}], record=record)
+
+
 def test_a_task_is_what_its_spec_says() -> None:
     tasks = [
         TASK,

@@ -114,6 +114,19 @@ def test_the_kind_keeps_its_contract(task: Timeline) -> None:
     check_task(task, [ANSWER, {"events": [LEFT], "links": []}, {"events": [], "links": []}], record=RECORD)
 
 
+@pytest.mark.parametrize("options", [{}, {"cycles": "repair", "unaligned": "drop", "evidence": True}])
+def test_the_kind_keeps_its_contract_where_events_are_given(options: dict[str, Any]) -> None:
+    task = Timeline("story", "事情是什么时候发生的？", events="events", **options)
+    check_task(task, [ANSWER, {"links": []}], record=EVENTS)
+
+
+@pytest.mark.parametrize("options", [{}, {"relations": ["before", "after"], "rationale": True}])
+def test_the_kind_keeps_its_contract_for_a_pair(options: dict[str, Any]) -> None:
+    task = Timeline("first", "Which was first?", pair=["one", "other"], **options)
+    answers: list[Answer] = [{"links": [link(f"E1 {relation} E2")]} for relation in task.labels]
+    check_task(task, answers, record=LEFT_EATEN)
+
+
 def test_a_task_is_what_its_spec_says() -> None:
     tasks = [
         TASK,

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 import apsw
 
 import postil.engines._wire
+import postil.engines.batch
 import postil.engines.openai
 import postil.project.exporting
 import postil.store.group_commit
@@ -38,6 +39,8 @@ _METHODS: Final[dict[str, tuple[Any, str, Moment]]] = {
     "after the reply came": (postil.engines._wire, "_received", "after"),
     "before the reply is kept": (postil.store.journal.Journal, "write_reply", "before"),
     "after the reply is kept": (postil.store.journal.Journal, "write_reply", "after"),
+    "before a batch is submitted": (postil.engines.batch.OpenAIBatches, "submit", "before"),
+    "after a batch was submitted": (postil.engines.batch.OpenAIBatches, "submit", "after"),
     "in an export": (postil.project.exporting, "export_row", "before"),
     "before an export is synced": (os, "fsync", "before"),
     "after an export is synced": (os, "fsync", "after"),
@@ -54,8 +57,9 @@ _DISK: Final[dict[str, tuple[Kind, Moment]]] = {
 }
 _SQL: Final = ("at a statement", "before a commit", "after a commit")
 POINTS: Final = (*_METHODS, *_DISK, *_SQL)
-"""Every named point; those of exports are reached by `export`, all others by `annotate`."""
+"""Every named point; those of exports are reached by `export`, those of batches by `annotate --batch`."""
 EXPORT_POINTS: Final = tuple(point for point in POINTS if "export" in point)
+BATCH_POINTS: Final = tuple(point for point in POINTS if "batch" in point)
 FAILING: Final[dict[str, tuple[Action, ...]]] = {
     "before the journal is written": ("eio", "enospc"),
     "before the journal is synced": ("eio", "enospc"),

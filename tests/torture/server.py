@@ -7,6 +7,7 @@ with a script, an arrivals log and a billing log of its own:
 
     PUT  /NAME/script                    the script, JSON as below
     POST /NAME/v1/chat/completions       what a client asks; `base_url` is http://127.0.0.1:PORT/NAME/v1
+    POST /NAME/v1/files, /NAME/v1/batches, and what belongs to them: the batch lane
 
 Each prompt carries the nonce of its record, and each answer a *proof*, the HMAC of that nonce under a key that only the
 server and the checker know: an answer that ended at another record gives itself away. What must never become a label
@@ -19,8 +20,11 @@ when the client has gone: it is the oracle for money.
 A script holds `seed`; `labels`; `delay` = [least, most] seconds before the billing, and `after` = the same between the
 billing and the reply; `faults`: action -> share of the attempts; `sticky`: action -> share of the nonces, for good;
 `fixed`: nonce -> actions of its attempts, the last one for all further ones; `from_number`: number of the request ->
-action from there on; `drip`: seconds between two bytes; `echo`: whether errors repeat the key. What happens depends on
-seed, nonce and attempt, never on time.
+action from there on; `drip`: seconds between two bytes; `echo`: whether errors repeat the key; `batch`: `seconds` that
+a batch takes, the share that is `finished` when it expires, and the shares of lines that are missing in its results
+(`drop`) or there twice (`repeat`). What happens depends on seed, nonce and attempt, never on time.
+
+`NAME.batches.jsonl` has a line for each batch that was taken.
 """
 
 import asyncio
@@ -260,6 +264,10 @@ GOOD: Final = frozenset({"ok", "several_choices", "usage_missing", "other_model"
 """Actions whose answers are labels."""
 
 
+Line = tuple[str, Ask, str]
+"""One request of a batch: its custom id, and what happens to it."""
+
+
 def _answer(ask: Ask, action: str) -> Answer:
     """Return what an action comes to; what is sent badly reads well and must not become a label."""
     if action in REPLIES:
@@ -287,6 +295,9 @@ class Scenario:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         self._arrivals = os.open(self.folder / f"{self.name}.arrivals.jsonl", flags)
         self._billing = os.open(self.folder / f"{self.name}.billing.jsonl", flags)
+        self._batches = os.open(self.folder / f"{self.name}.batches.jsonl", flags)
+        self.files: dict[str, bytes] = {}
+        self.batches: list[dict[str, Any]] = []
 
     def ask(self, body: Mapping[str, Any]) -> Ask:
         """Number a request and return it."""
@@ -328,6 +339,55 @@ class Scenario:
         self._line(self._billing, ask, action, {**tokens, "proof": ask.proof if answer.good else None})
         os.fsync(self._billing)
 
+    def hand_over(self, file: str, metadata: Mapping[str, str]) -> tuple[dict[str, Any], list[Line]]:
+        """Take a batch and note it; return it as a client sees it, and its lines."""
+        batch: dict[str, Any] = {
+            "id": f"batch-{len(self.batches) + 1}",
+            "object": "batch",
+            "status": "in_progress",
+            "metadata": dict(metadata),
+        }
+        self.batches.append(batch)
+        rows = [json.loads(line) for line in self.files[file].splitlines()]
+        lines: list[Line] = []
+        for row in rows:
+            ask = self.ask(row["body"])
+            action = self.action(ask)
+            # Nothing of a batch can be sent badly: it is sent as a file.
+            action = "ok" if action in TRANSPORT else action
+            self.arrived(ask, action, {})
+            lines.append((row["custom_id"], ask, action))
+        note = {"at": time.time(), "id": batch["id"], "metadata": batch["metadata"], "requests": len(lines)}
+        os.write(self._batches, json.dumps(note).encode() + b"\n")
+        return batch, lines
+
+    def work_off(self, batch: dict[str, Any], lines: list[Line]) -> None:
+        """Answer and bill a batch, in an order of its own, and lay its results down."""
+        script, seed = self.script.get("batch", {}), self.script.get("seed", 0)
+        order = sorted(lines, key=lambda line: share_of(seed, "order", line[1].number))
+        done = round(len(order) * script.get("finished", 1.0))
+        results: list[dict[str, Any]] = []
+        for custom_id, ask, action in order[:done]:
+            answer = _answer(ask, action)
+            if answer.billed:
+                self.bill(ask, action, answer)
+            body = answer.body.decode("latin-1") if isinstance(answer.body, bytes) else answer.body
+            row = {"custom_id": custom_id, "response": {"status_code": answer.status, "body": body}, "error": None}
+            copies = 2 if share_of(seed, "repeat", ask.number) < script.get("repeat", 0.0) else 1
+            results += [row] * (0 if share_of(seed, "drop", ask.number) < script.get("drop", 0.0) else copies)
+        expired = [
+            {"custom_id": custom_id, "response": None, "error": {"code": "batch_expired", "message": "too late"}}
+            for custom_id, _, _ in order[done:]
+        ]
+        good = [row for row in results if row["response"]["status_code"] == 200]
+        bad = [row for row in results if row["response"]["status_code"] != 200] + expired
+        for kind, rows in (("output", good), ("error", bad)):
+            if rows:
+                name = f"{batch['id']}-{kind}"
+                self.files[name] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+                batch[f"{kind}_file_id"] = name
+        batch["status"] = "expired" if expired else "completed"
+
     def _line(self, file: int, ask: Ask, action: str, more: Mapping[str, Any]) -> None:
         line = {"at": time.time(), "number": ask.number, "nonce": ask.nonce, "attempt": ask.attempt, "action": action}
         os.write(file, json.dumps({**line, **more}).encode() + b"\n")
@@ -362,6 +422,11 @@ class Server:
         application = web.Application(client_max_size=200_000_000)
         application.router.add_put("/{scenario}/script", self.take_script)
         application.router.add_post("/{scenario}/v1/chat/completions", self.answer)
+        application.router.add_post("/{scenario}/v1/files", self.take_file)
+        application.router.add_get("/{scenario}/v1/files/{file}/content", self.give_file)
+        application.router.add_post("/{scenario}/v1/batches", self.take_batch)
+        application.router.add_get("/{scenario}/v1/batches", self.list_batches)
+        application.router.add_get("/{scenario}/v1/batches/{batch}", self.give_batch)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
@@ -412,6 +477,36 @@ class Server:
             return web.Response()
         headers = {"Content-Type": "application/json", **answer.headers}
         return web.Response(status=answer.status, body=content, headers=headers)
+
+    async def take_file(self, request: web.Request) -> web.Response:
+        """Take a file of requests."""
+        scenario, form = self.scenario(request), await request.post()
+        name = f"file-{len(scenario.files) + 1}"
+        file = form["file"]
+        assert isinstance(file, web.FileField)
+        scenario.files[name] = file.file.read()
+        return web.json_response({"id": name})
+
+    async def give_file(self, request: web.Request) -> web.Response:
+        """Return a file of results."""
+        return web.Response(body=self.scenario(request).files[request.match_info["file"]])
+
+    async def take_batch(self, request: web.Request) -> web.Response:
+        """Take a batch; it is worked off whatever becomes of the client."""
+        scenario, body = self.scenario(request), await request.json()
+        batch, lines = scenario.hand_over(body["input_file_id"], body.get("metadata", {}))
+        seconds = scenario.script.get("batch", {}).get("seconds", 0.05)
+        asyncio.get_running_loop().call_later(seconds, scenario.work_off, batch, lines)
+        return web.json_response(batch)
+
+    async def list_batches(self, request: web.Request) -> web.Response:
+        """Return all batches."""
+        return web.json_response({"data": self.scenario(request).batches, "has_more": False})
+
+    async def give_batch(self, request: web.Request) -> web.Response:
+        """Return one batch."""
+        wanted = request.match_info["batch"]
+        return web.json_response(next(each for each in self.scenario(request).batches if each["id"] == wanted))
 
     async def misbehave(self, request: web.Request, action: str, content: bytes, drip: float) -> web.StreamResponse:
         """Send a good answer badly."""

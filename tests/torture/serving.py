@@ -49,6 +49,10 @@ class Scene:
         with _OPENER.open(request) as response:
             assert response.status == 200
 
+    def batches(self) -> list[dict[str, Any]]:
+        """Return the batches that were taken."""
+        return lines(self.folder / f"{self.name}.batches.jsonl")
+
     def asked(self) -> list[dict[str, Any]]:
         """Return what has arrived."""
         return lines(self.arrivals)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 JOB = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-TABLES = Path(find_spec("litellm").origin).parent / "litellm_core_utils" / "tokenizers"
+LITELLM = find_spec("litellm")
+TABLES = Path(LITELLM.origin).parent / "litellm_core_utils" / "tokenizers" if LITELLM and LITELLM.origin else ""
 os.environ |= {
     "OPENAI_API_KEY": "none",
     "CURATOR_CACHE_DIR": JOB["folder"],
@@ -74,8 +75,8 @@ def run() -> None:
     )
     rows = labeller(items)
     with Path(JOB["out"]).open("w", encoding="utf-8") as out:
-        for row in getattr(rows, "dataset", rows):
-            out.write(json.dumps({"id": row["id"], "label": row["label"]}) + "\n")
+        labels = ({"id": row["id"], "label": row["label"]} for row in getattr(rows, "dataset", rows))
+        out.writelines(json.dumps(label) + "\n" for label in labels)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""distilabel's pipeline with its text classification task, as its documents show it.
+"""distilabel's pipeline: records, then one step that asks a model, as its documents show it.
 
 python run.py JOB.json
 """
@@ -37,11 +37,11 @@ def run() -> None:
             generation_kwargs={"max_new_tokens": 16, "temperature": 0.0},
         )
         ask = TextGeneration(llm=model, system_prompt=JOB["system"], input_batch_size=JOB["concurrency"])
-        load >> ask
+        load.connect(ask)
     found = pipeline.run(use_cache=False)["default"]["train"]
     with Path(JOB["out"]).open("w", encoding="utf-8") as out:
-        for row in found:
-            out.write(json.dumps({"id": row["id"], "label": row["generation"]}) + "\n")
+        labels = ({"id": row["id"], "label": row["generation"]} for row in found)
+        out.writelines(json.dumps(label) + "\n" for label in labels)
 
 
 def main() -> None:

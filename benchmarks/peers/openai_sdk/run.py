@@ -18,8 +18,7 @@ import openai
 IMPORTED = time.process_time()
 
 
-async def run(job: dict) -> None:
-    items = [json.loads(line) for line in Path(job["items"]).read_text(encoding="utf-8").splitlines()]
+async def labels(job: dict, items: list[dict]) -> list[str]:
     slots = asyncio.Semaphore(job["concurrency"])
     async with openai.AsyncOpenAI(base_url=job["url"], api_key="none") as client:
 
@@ -34,16 +33,17 @@ async def run(job: dict) -> None:
                 )
             return reply.choices[0].message.content or ""
 
-        labels = await asyncio.gather(*map(label, items))
-    with Path(job["out"]).open("w", encoding="utf-8") as out:
-        for item, given in zip(items, labels, strict=True):
-            out.write(json.dumps({"id": item["id"], "label": given}) + "\n")
+        return await asyncio.gather(*map(label, items))
 
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     began = time.monotonic()
-    asyncio.run(run(job))
+    items = [json.loads(line) for line in Path(job["items"]).read_text(encoding="utf-8").splitlines()]
+    given = asyncio.run(labels(job, items))
+    with Path(job["out"]).open("w", encoding="utf-8") as out:
+        rows = ({"id": item["id"], "label": label} for item, label in zip(items, given, strict=True))
+        out.writelines(json.dumps(row) + "\n" for row in rows)
     figures = {"job_cpu_seconds": time.process_time() - IMPORTED, "seconds": time.monotonic() - began}
     print(json.dumps(figures | {"version": f"openai {version('openai')}"}))
 

@@ -104,9 +104,10 @@ def _of_structures(
         empty,
         metrics=measured.estimates,
         per_label=made.per_label,
-        labels=task.labels,
+        labels=made.confusion.labels if made.confusion else task.labels,
+        confusion=_rows(made.confusion),
         reliability=sure.reliability,
-        notes=(*empty.notes, *measured.notes),
+        notes=(*empty.notes, *measured.notes, *_about_parts(made.confusion)),
     )
 
 
@@ -132,7 +133,7 @@ def _measured(task: Task, matched: Matched, empty: Assessment, resampling: Resam
         metrics=measured.estimates,
         per_label={} if confusion is None or task.scale == "interval" else per_label(confusion, level=resampling.level),
         labels=confusion.labels if confusion else (),
-        confusion=tuple(tuple(map(int, row)) for row in confusion.counts) if confusion else (),
+        confusion=_rows(confusion),
         reliability=sure.reliability,
         notes=(*empty.notes, *measured.notes),
     )
@@ -165,6 +166,18 @@ def _confusion(task: Task, matched: Matched) -> Confusion | None:
         occur = {*gold, *given}
         labels = [label for label in labels if label in occur]
     return Confusion.of(labels, gold=[name[value] for value in gold], given=[name[value] for value in given])
+
+
+def _rows(confusion: Confusion | None) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(int, row)) for row in confusion.counts) if confusion else ()
+
+
+def _about_parts(confusion: Confusion | None) -> tuple[str, ...]:
+    """Return what a reader must know of a confusion that is not of records."""
+    if confusion is None:
+        return ()
+    none = confusion.labels[-1]
+    return (f"the confusion counts {confusion.n:,} arguments, not records; {none!r} is an argument missed, or made up",)
 
 
 def _names(task: Task) -> dict[str | float, str]:

@@ -4,6 +4,7 @@ A kind compares two answers in a file of its own and says what it counted; all t
 record are not independent, so records are what is resampled.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,9 +14,11 @@ import numpy.typing as npt
 
 from postil.assess import fields, frames, label_sets, order, relations, spans, texts
 from postil.assess.compared import Compared, Counts
+from postil.assess.confusion import Confusion
 from postil.assess.intervals import Array, Measured, Metric, Resampling, Statistic, bootstrap, clopper_pearson, share
 from postil.errors import Ambiguous, NotFound
 from postil.tasks import Scale, Task
+from postil.tasks.roles import Roles
 from postil.types import Annotation, Answer, Estimate, Failure, Outcome
 
 __all__ = ["Compare", "Structured", "aligned", "comparing", "difference", "structured"]
@@ -43,6 +46,8 @@ _MAIN: Final[Mapping[Scale, str]] = {
 """The way to match, or the score, in which two annotators are compared."""
 _MOST_LABELS: Final = 300
 """With more labels their F1 are not averaged: resampling every label of every record would take gigabytes."""
+_NO_PART: Final = "–"
+"""What stands in a confusion for a part that one of the sides does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Structured:
     per_label: Mapping[str, Mapping[str, Estimate]]
     right: npt.NDArray[np.bool_]
     """Which answers are right as a whole, in the order of the records annotated."""
+    confusion: Confusion | None = None
+    """Of the labels of parts that stand in the same place, where a kind has such."""
 
 
 def structured(
@@ -74,7 +81,8 @@ def structured(
     measured += _with_missing(compared, missing, resampling)
     if task.scale != "text":
         measured += _nothing_to_find(compared, resampling.level)
-    return Structured(measured, _per_label(task, compared, resampling.level), right)
+    confusion = _confusion(task, [(gold[record], given[record]) for record in records])
+    return Structured(measured, _per_label(task, compared, resampling.level), right, confusion)
 
 
 def aligned(outcomes: Iterable[Outcome], *, resampling: Resampling) -> Measured:
@@ -277,6 +285,24 @@ def _per_label(task: Task, compared: Sequence[Compared], level: float) -> dict[s
     place = {label: at for at, label in enumerate(task.labels)}
     order = sorted(pooled, key=lambda label: (place.get(label, len(place)), label))
     return {label: found for label in order if (found := _figures(*map(float, pooled[label]), level=level))}
+
+
+def _confusion(task: Task, pairs: Iterable[tuple[Answer, Answer]]) -> Confusion | None:
+    """Return how often the arguments of each role were given another; `None` where roles are no label set, or none is.
+
+    One more label stands for an argument that was missed, as an answer, and for one that was made up, as gold.
+    """
+    if not isinstance(task, Roles) or task.questions:
+        return None
+    found: Counter[tuple[str, str]] = Counter()
+    for gold, given in pairs:
+        found.update(frames.role_confusion(gold, given))
+    occur = {role for pair in found for role in pair}
+    roles = [role for role in task.labels if len(task.labels) <= _MOST_LABELS or role in occur]
+    cells = [(one or _NO_PART, other or _NO_PART) for one, other in found.elements()]
+    if not cells:
+        return None
+    return Confusion.of([*roles, _NO_PART], gold=[one for one, _ in cells], given=[other for _, other in cells])
 
 
 def _figures(hits: float, given: float, gold: float, *, level: float) -> dict[str, Estimate]:

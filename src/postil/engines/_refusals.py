@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
+from postil.engines._rate_limits import rate_limits
 from postil.engines._retry_after import retry_after
 from postil.engines._words import Secret, quoted
 from postil.errors import (
@@ -26,6 +27,7 @@ from postil.errors import (
     SettingsRejected,
     UnknownModel,
 )
+from postil.types import RateLimit
 
 _LONGEST_WORDS: Final = 2_000
 _OWN_WORDS: Final = 300
@@ -93,6 +95,7 @@ class Complaint:
     """The request's parameter that it is about, where the server named one."""
     words: str
     retry_after: float | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
 
     @property
     def withheld(self) -> bool:
@@ -111,7 +114,12 @@ def complaint_of(status: int, headers: Mapping[str, str], body: bytes, now: floa
     error = _error_in(reply)
     words = _words_in(error)
     return Complaint(
-        status, _codes_in(error), _parameter_in(error), words[:_LONGEST_WORDS], retry_after(headers, words, now)
+        status,
+        _codes_in(error),
+        _parameter_in(error),
+        words[:_LONGEST_WORDS],
+        retry_after(headers, words, now),
+        rate_limits(headers, now),
     )
 
 
@@ -151,7 +159,9 @@ def _of_this_request(complaint: Complaint, says: str) -> EngineError:
             return RecordRejected(says, hint="One request is more than the account may send in a minute.")
         # Too many at once, whatever their pace.
         crowded = complaint.codes & _OVERLOAD_CODES or _OVERLOAD_WORDS.search(words[:_OWN_WORDS])
-        return Overloaded(says, retry_after=wait) if crowded else RateLimited(says, retry_after=wait)
+        if crowded:
+            return Overloaded(says, retry_after=wait)
+        return RateLimited(says, retry_after=wait, rate_limits=complaint.rate_limits)
     if status in (503, 529):
         return Overloaded(says, retry_after=wait)
     if status >= 500 or status in (408, 409, 425):

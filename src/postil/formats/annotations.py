@@ -1,7 +1,7 @@
 """Outcomes as lines of a file: what `export` writes, and reading the annotations of another tool or person."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
@@ -116,18 +116,20 @@ def read_annotations(
     confidence_kind: ConfidenceKind = "verbal",
     id_field: str = ID,
     format: str | None = None,  # noqa: A002  # its name everywhere
+    find: Callable[[str], Record | None] | None = None,
 ) -> Iterator[LocatedOutcome]:
     """Yield the outcomes that a file holds: an export of Postil, or lines of `id`, the answer's keys and `confidence`.
 
     A line's own `annotator` and `confidence_kind` hold; the arguments stand in where it has none. Missing confidence
     stays missing. Pending lines hold no outcome and are passed over. A record may stand there once per annotator.
+    `find` returns the record with an id: answers that point into a text are then checked against it.
 
     Raises:
         DataError: a line names no record or no annotator, or its answer, confidence or probabilities are none.
         FormatError: there is no format of that name.
     """
     source, rows = read_rows(path, format=format)
-    return _Reading(task, annotator, confidence_kind, id_field).each_once(source, rows)
+    return _Reading(task, annotator, confidence_kind, id_field, find).each_once(source, rows)
 
 
 def outcome_of_row(row: Mapping[str, JSON], place: str, task: Task, annotator: str | None = None) -> Outcome | None:
@@ -145,6 +147,7 @@ class _Reading:
     annotator: str | None
     confidence_kind: ConfidenceKind = "verbal"
     id_field: str = ID
+    find: Callable[[str], Record | None] | None = None
 
     def each_once(self, source: Source, rows: Iterator[Row]) -> Iterator[LocatedOutcome]:
         seen: dict[tuple[str, str], int] = {}
@@ -198,7 +201,7 @@ class _Reading:
         return Annotation(
             record,
             annotator,
-            accepted(answer, self.task, place, record),
+            accepted(answer, self.task, place, record, None if self.find is None else self.find(record)),
             self._confidence(row, place),
             _probabilities(row.get("probabilities"), place),
             _optional_text(row, "rationale", place),

@@ -53,7 +53,8 @@ def write_brat(rows: Iterable[Mapping[str, JSON]], task: Task, path: Path) -> in
     """
     one_field(task, "brat")
     types, links = _Names("label"), _Names("link")
-    for label in mark_labels(task):
+    # Senses that are any text are named as they come.
+    for label in () if task.spec.get("senses") is True else mark_labels(task):
         types.of(label)
     for label in link_labels(task):
         links.of(label)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 
 from postil.errors import SettingsError
@@ -12,7 +11,7 @@ from postil.project.importing import names_file
 from postil.project.settings import DATABASE, FILE_NAME
 from postil.project.toml_writing import toml
 from postil.tasks import Task
-from postil.tasks.specs import as_given
+from postil.tasks.specs import as_given, parameters
 from postil.types import JSON
 
 
@@ -104,7 +103,7 @@ def seen_from(folder: Path, path: Path) -> str:
 def _as_written(task: Task) -> Mapping[str, JSON]:
     """Return a task's spec as a person would write it: without what goes without saying, names with what they mean."""
     spec = as_given(task.spec)
-    defaults = {name: each.default for name, each in signature(type(task)).parameters.items()}
+    defaults = {name: each.default for name, each in parameters(type(task)).items()}
     return {key: value for key, value in spec.items() if not _goes_without_saying(value, defaults.get(key))}
 
 

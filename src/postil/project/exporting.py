@@ -10,7 +10,7 @@ from postil.formats import FORMATS, STDOUT, export_row, flat_row, foreign_format
 from postil.project.foreign import read_outcomes, write_foreign
 from postil.store import Journal
 from postil.tasks import Task
-from postil.types import JSON, Outcome, Provenance
+from postil.types import JSON, Outcome, Provenance, Record
 
 _IMPORT: Final = "import"
 
@@ -129,7 +129,11 @@ def _own_outcomes(
 ) -> dict[str, Outcome]:
     """Return the outcome of each record in a file of ours."""
     outcomes: dict[str, Outcome] = {}
-    for located in read_annotations(path, task, annotator=annotator, format=format):
+
+    def find(id_: str) -> Record | None:
+        return next(iter(journal.some_records([id_])), None)
+
+    for located in read_annotations(path, task, annotator=annotator, format=format, find=find):
         outcome = located.outcome
         if outcome.record in outcomes:
             raise DataError(

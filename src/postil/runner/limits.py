@@ -30,6 +30,9 @@ FIRST_IN_FLIGHT: Final = 8
 _SPREAD: Final = 0.1
 """After a pause requests start apart, over this share of its length."""
 
+_LONGEST_UNASKED: Final = 15.0
+"""Seconds of a pause that nobody asked for: where limits are counted by the minute, a longer one would miss much."""
+
 _FIRST_BREAK: Final = 4
 """How long the breaker stays open at first, in first waits of a retry."""
 
@@ -145,8 +148,10 @@ class Limits:
                 self.window.trouble(now, ticket.at, self.in_flight)
             self.in_flight -= 1
             if isinstance(error, RateLimited):
+                ticket.pool.hear(ticket, error.rate_limits)
                 ticket.pool.learnt.refused(now)
-                self._pause(now, max(wait, self._longer(ticket, policy)))
+                longer = self._longer(ticket, policy)
+                self._pause(now, max(wait, longer), guessed=longer > wait)
             elif isinstance(error, Overloaded) and error.retry_after is not None:
                 self._pause(now, wait)
             self._judge(now, ticket, error, request, policy)
@@ -166,14 +171,15 @@ class Limits:
         """Return how long a pause must be at least: four times the last one, if nothing was taken since."""
         if ticket.at >= self._pause_until:
             self._in_vain += 1
-        return policy.first_wait * 4 ** (self._in_vain - 2) if self._in_vain > 1 else 0.0
+        return min(policy.first_wait * 4 ** (self._in_vain - 2), _LONGEST_UNASKED) if self._in_vain > 1 else 0.0
 
-    def _pause(self, now: float, seconds: float) -> None:
+    def _pause(self, now: float, seconds: float, *, guessed: bool = False) -> None:
         # Not a moment before, and somewhat later: other processes with the same key wait for the same moment.
         seconds = min(seconds, LONGEST_WAIT)
         until = now + seconds * (1 + _SPREAD * self._rng.random())
         if until > self._pause_until:
-            self._quiet_until = now + seconds
+            # Where nobody said how long, it was over somewhere in between.
+            self._quiet_until = now + (seconds / 2 if guessed else seconds)
             self._pause_until = self._next_at = until
             self._apart_until = until + _SPREAD * seconds
             self._apart = _SPREAD * seconds / self.window.size

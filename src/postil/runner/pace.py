@@ -129,8 +129,9 @@ class Told:
     def wait(self, amount: float, taken: float, now: float) -> float:
         """Return in how many seconds an amount can be taken, if so much was taken so far."""
         if now >= self._whole_at:
-            # A period is over: it is whole until the server says otherwise.
+            # A period is over: it is whole, and comes back by the minute, until the server says otherwise.
             self._level, self._taken, self._at, self._whole_at = self._limit, taken, now, math.inf
+            self._rate = self._rate or self._limit / _MINUTE
         level = min(self._limit, self._level + (now - self._at) * self._rate) - (taken - self._taken)
         lacking = min(amount, self._limit) - level
         if lacking <= _ROUNDING:
@@ -146,11 +147,6 @@ class Told:
 
 class Learnt:
     """The pace that a server bears which refuses requests and does not say how many it takes."""
-
-    __slots__ = (
-        *("_calm", "_calm_from", "_marks", "_patience", "_refused", "_resumes", "_steps", "_taken", "_trouble"),
-        "bucket",
-    )
 
     def __init__(self) -> None:
         """Know of no limit."""

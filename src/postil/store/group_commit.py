@@ -48,6 +48,14 @@ class GroupCommit:
         Raises:
             StoreError: the group could not be written, or an earlier one.
         """
+        return await self.submit(write)
+
+    def submit(self, write: Write[Result]) -> "asyncio.Future[Result]":
+        """Add rows in the next group; the future has what `write` returns, after the commit, or its StoreError.
+
+        Raises:
+            StoreError: the journal was closed.
+        """
         if self._closed:
             raise StoreError(f"{self._path}: the journal was closed")
         loop = asyncio.get_running_loop()
@@ -56,7 +64,7 @@ class GroupCommit:
         if self._waking is not loop:
             self._waking = loop
             loop.call_soon(self._wake_up, loop, 0, 1)
-        return await future
+        return future
 
     def _wake_up(self, loop: asyncio.AbstractEventLoop, known: int, turn: int) -> None:
         """Wake the thread after a turn of the loop that brought no further write: one group for all that is ready.

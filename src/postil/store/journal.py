@@ -1,5 +1,6 @@
 """The journal: one append-only SQLite file from which everything else is derived."""
 
+import asyncio
 import hashlib
 import json
 import math
@@ -30,7 +31,7 @@ from postil.store.rows import (
 )
 from postil.store.sealing import TABLES, Appender, broken, head, restored, storable
 from postil.store.seen import Seen
-from postil.store.totals import NOTED, Sent, Totals, counted, heads_of, hold
+from postil.store.totals import NOTED, Sent, Totals, counted, difference, heads_of, hold
 from postil.types import JSON, Answer, Completion, Outcome, Record, Usage
 
 __all__ = [
@@ -389,7 +390,7 @@ class Journal:
             DataError: the outcome's answer is no JSON; nothing was written.
             StoreError: it cannot be written.
         """
-        await self._write_reply(reply, outcome, revision)
+        await self.post_reply(reply, outcome, revision)
 
     async def write_error(
         self, intent: int, error: EngineError, outcome: Outcome | None = None, revision: int = 0
@@ -399,9 +400,18 @@ class Journal:
         Raises:
             StoreError: it cannot be written.
         """
-        await self._write_reply(error_row(intent, error), outcome, revision)
+        await self.post_reply(error_row(intent, error), outcome, revision)
 
-    async def _write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None, revision: int) -> None:
+    def post_reply(
+        self, reply: tuple[Any, ...], outcome: Outcome | None = None, revision: int = 0
+    ) -> "asyncio.Future[None]":
+        """Write what `write_reply` writes without waiting for it; the future is done, or has its error, once it is.
+
+        What is written after it is on disk no sooner: who waits for a later intent has waited for this too.
+
+        Raises:
+            DataError: the outcome's answer is no JSON; nothing will be written.
+        """
         ended = None if outcome is None else outcome_row(outcome, reply[0], revision)
 
         def write(rows: Appender) -> None:
@@ -409,7 +419,7 @@ class Journal:
             if ended is not None:
                 add_outcome(rows, ended)
 
-        await self._writer.write(write)
+        return self._writer.submit(write)
 
     async def write_outcome(self, outcome: Outcome, intent: int | None = None, revision: int = 0) -> None:
         """Write an outcome that needed no reply of its own; as a later revision it takes the place of the earlier ones.
@@ -576,6 +586,11 @@ class Journal:
             with suppress(StoreError):
                 self.add_event(NOTED, "", self._counted.to_json())
         return self._counted
+
+    def wrong_totals(self) -> str | None:
+        """Return, in words, where the totals noted last lead elsewhere than counting every row again."""
+        with reading(self.path), self._connection:
+            return difference(counted(self._connection, self._noted()), counted(self._connection, Totals()))
 
     def _noted(self) -> Totals:
         """Return the totals noted last, if they hold."""

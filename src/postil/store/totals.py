@@ -5,6 +5,7 @@ table that it holds for, so that a later look counts only the rows after those. 
 names any more is passed over, and all is counted again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -75,7 +76,7 @@ class Totals:
             "heads": {table: [*head] for table, head in self.heads.items()},
             "records": self.records,
             "outcomes": [[*key, count] for key, count in self.outcomes.items()],
-            "sent": [[*key, *(getattr(sent, name) for name in _COUNTS)] for key, sent in self.sent.items()],
+            "sent": [[*key, *_figures(sent)] for key, sent in self.sent.items()],
             "open": [[number, *most] for number, most in self.open.items()],
             "lost": [*self.lost],
         }
@@ -118,6 +119,26 @@ def counted(connection: apsw.Connection, before: Totals) -> Totals:
     _count_sent(connection, totals, after["intent"], after["reply"])
     _count_unseen(connection, totals, after["intent"], after["reply"])
     return totals
+
+
+def difference(noted: Totals, again: Totals) -> str | None:
+    """Return in words what differs first; sums of money may differ by rounding."""
+    if noted.records != again.records:
+        return f"totals: {noted.records} records were noted, and there are {again.records}"
+    if noted.outcomes != again.outcomes:
+        return f"totals: outcomes {noted.outcomes} were noted, and there are {again.outcomes}"
+    if noted.open != again.open:
+        return f"totals: {len(noted.open)} open intents were noted, and there are {len(again.open)}"
+    pairs = [(noted.lost, again.lost)]
+    pairs += [(_figures(noted.sent.get(key, Sent())), _figures(sent)) for key, sent in again.sent.items()]
+    for one, other in pairs:
+        if not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(one, other, strict=True)):
+            return f"totals: {one} was noted for requests, and there is {other}"
+    return None
+
+
+def _figures(sent: Sent) -> tuple[float, ...]:
+    return tuple(getattr(sent, name) for name in _COUNTS)
 
 
 def _all(connection: apsw.Connection, statement: str, *bindings: Any) -> Sequence[tuple[Any, ...]]:
@@ -181,9 +202,7 @@ def _sent_again(connection: apsw.Connection, after: int) -> list[tuple[tuple[int
         earlier = _all(connection, by_whom, request, number)
         in_run = any(each == run for each, _ in earlier)
         by_annotator = any(each == annotator for _, each in earlier)
-        again.append(
-            ((run, annotator), Sent(again=1, again_in_run=int(in_run), again_by_annotator=int(by_annotator)))
-        )
+        again.append(((run, annotator), Sent(again=1, again_in_run=int(in_run), again_by_annotator=int(by_annotator))))
     return again
 
 

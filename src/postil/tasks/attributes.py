@@ -95,7 +95,8 @@ class Attributes:
             "unaligned": unaligned,
             "rationale": rationale,
             "evidence": evidence,
-            "language": language or language_of(instruction, "".join(each.description + each.name for each in defined.values())),
+            "language": language
+            or language_of(instruction, "".join(each.description + each.name for each in defined.values())),
         }.items():
             object.__setattr__(self, attribute, value)
         self._check()

@@ -66,8 +66,8 @@ class Relations:
     In mode "find" a reply names the spans and the relations between them. In mode "pair" the fields `head` and `tail`
     of a record hold two places, as objects with start and end or as words that stand in the text once, and one label
     or `none` is chosen, by probability where the engine scores choices; a `show` that names neither shows both after
-    it. `triples` are the allowed (label of the head,
-    relation, label of the tail); without them all are. `symmetric` relations have no direction.
+    it. `triples` are the allowed (label of the head, relation, label of the tail); without them all are. `symmetric`
+    relations have no direction.
     """
 
     kind: ClassVar[str] = "relations"
@@ -103,9 +103,9 @@ class Relations:
         instruction: str,
         *,
         labels: Sequence[str] | Mapping[str, str],
-        span_labels: Sequence[str] | Mapping[str, str] = ("entity",),
-        triples: Sequence[Sequence[str]] = (),
-        symmetric: Sequence[str] = (),
+        span_labels: Sequence[str] | Mapping[str, str] | None = None,
+        triples: Sequence[Sequence[str]] | None = None,
+        symmetric: Sequence[str] | None = None,
         mode: Literal["find", "pair"] = "find",
         head: str = "head",
         tail: str = "tail",
@@ -121,11 +121,16 @@ class Relations:
     ) -> None:
         """Take labels of relations and of spans as names, or as names with definitions.
 
+        Without `span_labels` every span is an "entity".
+
         Raises:
             TaskError: the definition cannot work; the message says which part.
         """
         require_texts(name=name, instruction=instruction, show=show, head=head, tail=tail, none=none)
-        defined, spans = defined_parts(name, labels), defined_parts(name, span_labels)
+        defined, spans = (
+            defined_parts(name, labels),
+            defined_parts(name, ["entity"] if span_labels is None else span_labels),
+        )
         language = language or language_of(instruction, "".join(defined))
         if mode == "pair" and not {head, tail} & {*Shown.parse(show).fields}:
             show += _SHOWN_PAIR[language].format(head=head, tail=tail)
@@ -135,8 +140,8 @@ class Relations:
             "instruction": instruction,
             "options": tuple(Option(label, definition) for label, definition in defined.items()),
             "span_options": tuple(Option(label, definition) for label, definition in spans.items()),
-            "triples": _checked_triples(name, triples, tuple(spans), tuple(defined)),
-            "symmetric": tuple(symmetric),
+            "triples": _checked_triples(name, triples or (), tuple(spans), tuple(defined)),
+            "symmetric": tuple(symmetric or ()),
             "mode": mode,
             "head": head,
             "tail": tail,

@@ -6,7 +6,7 @@ it, under its name with `_meanings`, stands a table of those meanings that there
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar, cast
 
 from postil.errors import TaskError
@@ -31,22 +31,27 @@ def as_given(spec: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return a spec as a person writes it: names that have meanings as one table, in its lists of tables too.
 
     Raises:
-        TaskError: it says what a name means that is not there.
+        TaskError: it says what a name means that is not listed.
     """
     given: dict[str, JSON] = {}
     for key, value in spec.items():
         if key.endswith(_MEANINGS) and key.removesuffix(_MEANINGS) in spec:
             continue
         meanings = spec.get(key + _MEANINGS)
-        given[key] = _joined(key, value, meanings) if meanings else _tables_as_given(value)
+        if meanings:
+            where = f"task {spec.get('name')!r}: `{key + _MEANINGS}`"
+            given[key] = _joined(where, cast("list[JSON]", value) if isinstance(value, list) else [], meanings)
+        else:
+            given[key] = _tables_as_given(value)
     return given
 
 
-def _joined(parameter: str, names: JSON, meanings: JSON) -> JSON:
-    listed = cast("list[JSON]", names) if isinstance(names, list) else []
-    if not isinstance(meanings, Mapping) or (unknown := [name for name in meanings if name not in listed]):
-        what = f"of {unknown[0]!r}" if isinstance(meanings, Mapping) else f"{meanings!r}"
-        raise TaskError(f"`{parameter}{_MEANINGS}` holds meanings of what `{parameter}` lists, got {what}")
+def _joined(where: str, listed: list[JSON], meanings: JSON) -> JSON:
+    """Return names with their meanings as a table, in the order of the names."""
+    if not isinstance(meanings, Mapping):
+        raise TaskError(f"{where} is a table from name to meaning, got {meanings!r}")
+    if unknown := [name for name in meanings if name not in listed]:
+        raise TaskError(f"{where} says what {unknown[0]!r} means, which is not listed")
     if not all(isinstance(name, str) for name in listed) or len(set(listed)) < len(listed):
         # No table can hold them; whoever takes them says what is wrong.
         return listed
@@ -59,7 +64,12 @@ def _tables_as_given(value: JSON) -> JSON:
     return [as_given(each) if isinstance(each, Mapping) else each for each in cast("list[JSON]", value)]
 
 
-def from_spec(kind: Callable[..., Kind], spec: Mapping[str, JSON]) -> Kind:
+def parameters(kind: type[object]) -> Mapping[str, inspect.Parameter]:
+    """Return what a kind's constructor takes; some kinds choose a class in `__new__`, which takes anything."""
+    return dict([*inspect.signature(kind.__init__).parameters.items()][1:])
+
+
+def from_spec(kind: type[Kind], spec: Mapping[str, JSON]) -> Kind:
     """Return the kind made of what a spec holds besides the word `kind` itself.
 
     Raises:
@@ -67,7 +77,7 @@ def from_spec(kind: Callable[..., Kind], spec: Mapping[str, JSON]) -> Kind:
     """
     values = {key: value for key, value in as_given(spec).items() if key != "kind"}
     try:
-        inspect.signature(kind).bind(**values)
+        inspect.Signature([*parameters(kind).values()]).bind(**values)
     except TypeError as error:
         raise TaskError(f"task {spec.get('name')!r}: {error}") from None
     return kind(**values)
