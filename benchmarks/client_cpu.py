@@ -124,6 +124,8 @@ def job_of(items: Path, folder: Path, url: str, *, log_probs: bool, concurrency:
             "Accept-Encoding": "identity",
             "User-Agent": f"postil/{__version__}",
         },
+        # Each request's own header, as long as Postil's, whatever is in it.
+        "key_length": len("postil-") + 64 + len("-0"),
         "body": {"model": MODEL, "max_tokens": prompt.form.max_tokens, "temperature": 0.0, **scored},
         "system": system.content,
         "before": before,
@@ -169,5 +171,5 @@ def check_labels(labels: Mapping[str, str], records: int) -> None:
 
 
 def _check_same_bytes(stats: list[Stats]) -> None:
-    if len({each.body_bytes for each in stats}) != 1:
-        raise AssertionError(f"the clients sent different bytes: {[each.body_bytes for each in stats]}")
+    if len({each.bytes for each in stats}) != 1:
+        raise AssertionError(f"the clients sent different bytes: {[each.bytes for each in stats]}")

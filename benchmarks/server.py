@@ -90,7 +90,8 @@ class Stats:
     """What a server has seen."""
 
     requests: int = 0
-    body_bytes: int = 0
+    bytes: int = 0
+    """Of those requests, heads and bodies."""
     connections: int = 0
     at_once: int = 0
     """The most requests that waited for their replies together."""
@@ -109,14 +110,14 @@ class _Replies:
         self._known: dict[tuple[str, int, bool, bool], bytes] = {}
         self._unmarked = _response("200 OK", reply_body('{"name": "Jason", "age": 25}', 1))
 
-    def to(self, body: bytes) -> bytes:
+    def to(self, head: bytes, body: bytes) -> bytes:
         at = body.rfind(_MARKER) + len(_MARKER)
         digits = body[at : at + _DIGITS]
         if not digits.isdigit():
             self.stats.unmarked += 1
             return self._unmarked
         self.stats.requests += 1
-        self.stats.body_bytes += len(body)
+        self.stats.bytes += len(head) + len(body)
         asked = (
             label_of(int(digits)),
             len(body) // BYTES_PER_TOKEN,
@@ -161,7 +162,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"post"):
-            self._send_later(self._replies.to(body))
+            self._send_later(self._replies.to(head, body))
         elif head.startswith(b"get /stats"):
             usage = resource.getrusage(resource.RUSAGE_SELF)
             self._replies.stats.cpu_seconds = usage.ru_utime + usage.ru_stime

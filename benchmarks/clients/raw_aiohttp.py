@@ -32,7 +32,8 @@ async def run(job: dict[str, Any], lines: TextIO, out: TextIO) -> None:
                 messages = [{"role": "system", "content": job["system"]}, {"role": "user", "content": user}]
                 body = {"model": job["body"]["model"], "messages": messages, **job["body"]}
                 data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-                async with session.post(job["address"], data=data) as response:
+                key = item["id"].zfill(job["key_length"])
+                async with session.post(job["address"], data=data, headers={"Idempotency-Key": key}) as response:
                     reply = json.loads(await response.read())
                 label = reply["choices"][0]["message"]["content"]
                 out.write(json.dumps({"id": item["id"], "label": label}) + "\n")

@@ -4,6 +4,9 @@ import asyncio
 import hashlib
 import json
 import random
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -12,8 +15,8 @@ import pytest_asyncio
 
 from postil.engines.openai import OpenAIEngine
 from postil.errors import ContextExceeded, PostilError, RecordRejected, ServerFault, SettingsError
-from postil.types import Capabilities, Completion, Engine, Message, Request
-from tests.fake_server import FakeServer, Reply
+from postil.types import Account, Capabilities, Completion, Engine, Message, Metered, RateLimit, Request
+from tests.fake_server import Asked, FakeServer, Reply
 
 KEY = "sk-canary-Zq7Wm2Xr9"
 SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
@@ -416,3 +419,69 @@ async def test_a_proxy_named_in_the_environment_is_not_used(make: Make, monkeypa
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     completion: Completion = await make().complete(Request(ASK, 7))
     assert completion.text == "ok"
+
+
+async def test_every_attempt_at_a_request_has_the_same_key_and_no_other_request_has(
+    make: Make, fake_server: FakeServer
+) -> None:
+    """Where a provider knows such keys, a reply that was lost is not paid twice (reliability R2)."""
+    requests = [Request(ASK, 7), Request(ASK, 7), Request(ASK, 8), Request(ASK, 7, replicate=1)]
+    for request in requests:
+        await make().complete(request)
+    keys = [asked.headers["Idempotency-Key"] for asked in fake_server.asked]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert fake_server.asked[0].body == fake_server.asked[3].body, "a replicate is a matter between us and the server"
+
+
+async def test_what_the_server_says_of_its_limits_comes_with_the_completion(
+    make: Make, fake_server: FakeServer
+) -> None:
+    headers = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"}
+    fake_server.script = lambda asked: Reply("ok", headers=headers if asked.number == 1 else {})
+    engine = make()
+    told, untold = await engine.complete(Request(ASK, 7)), await engine.complete(Request(ASK, 7))
+    assert told.rate_limits == (RateLimit("requests", 60, 59),)
+    assert untold.rate_limits == ()
+    assert told == untold, "it is about the server, not about the reply"
+
+
+def test_engines_of_one_address_and_key_have_one_account() -> None:
+    def account(**settings: Any) -> Account:
+        given: dict[str, Any] = {"base_url": "http://127.0.0.1:8000/v1", "model": "tiny", "api_key": KEY} | settings
+        return OpenAIEngine(**given).account
+
+    assert account() == account(base_url="http://127.0.0.1:8000/v1/", concurrency=3)
+    assert account().server == account(model="small").server
+    assert account() != account(model="small")
+    assert len({account().server, account(api_key="sk-other").server, account(base_url="http://h/v1").server}) == 3
+    assert KEY not in repr(account())
+    assert isinstance(OpenAIEngine(base_url="http://h/v1", model="m"), Metered)
+
+
+async def test_a_server_that_begins_to_cut_prompts_is_found_out(make: Make, fake_server: FakeServer) -> None:
+    """Its earlier replies show how it counts (reliability A11); a reply to a cut prompt is billed all the same."""
+    rng = random.Random(0)
+    words = ["phone", "battery", "screen", "excellent", "why", "returned", "the", "shop", "and", "never"]
+
+    def usage(asked: Asked) -> Mapping[str, Any]:
+        count = sum(len(re.findall(r"\w{1,4}|\S", message["content"])) for message in asked.body["messages"])
+        cut = asked.number > 60 and asked.number % 4 == 0
+        return {"prompt_tokens": int(0.75 * count) if cut else count, "completion_tokens": 1}
+
+    fake_server.script = lambda asked: Reply("A", usage=usage(asked))
+    engine = make()
+    ends: list[str] = []
+    for _ in range(100):
+        text = " ".join(rng.choices(words, k=rng.randrange(40, 300)))
+        ends.append((await engine.complete(Request((Message("user", text),), 7))).finish)
+    assert [number for number, end in enumerate(ends, 1) if end == "input_cut"] == list(range(64, 101, 4))
+
+
+def test_making_an_engine_loads_no_http() -> None:
+    code = (
+        "import sys; from postil.engines.openai import OpenAIEngine\n"
+        "OpenAIEngine(base_url='http://127.0.0.1:1/v1', model='m')\n"
+        "sys.exit('aiohttp' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

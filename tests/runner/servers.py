@@ -105,7 +105,7 @@ class Server:
     in_flight: int = 0
     most_in_flight: int = 0
     rng: random.Random = field(default_factory=lambda: random.Random(5))
-    fails: Callable[[float], EngineError | None] = lambda now: None
+    fails: Callable[[float], EngineError | None] = lambda _: None
 
     def __post_init__(self) -> None:
         self._free: asyncio.Semaphore | None = None

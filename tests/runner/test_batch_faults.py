@@ -254,7 +254,9 @@ async def test_results_that_always_break_off_leave_nothing_unwaited_for(tmp_path
     assert len(server.batches) == 1
 
 
-@pytest.mark.parametrize("rubbish", ["[" * 100_000, "7", '"text"', "[]", '{"custom_id": 3}', '{"custom_id": "x", "response": 5}'])
+@pytest.mark.parametrize(
+    "rubbish", ["[" * 100_000, "7", '"text"', "[]", '{"custom_id": 3}', '{"custom_id": "x", "response": 5}']
+)
 async def test_rubbish_in_the_results_is_nobodys_line(tmp_path: Path, server: BatchServer, rubbish: str) -> None:
     results = OpenAIBatches(OpenAIEngine(base_url=server.base_url, model="m"))
     batch = Batch("b", "ended", "completed", (server.keep(rubbish.encode() + b"\n"),))

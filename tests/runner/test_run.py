@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -523,7 +524,8 @@ async def test_a_store_that_is_broken_waits_for_no_reply(tmp_path: Path) -> None
 
 
 def test_a_policy_that_could_send_nothing_is_refused() -> None:
-    for wrong in ({"concurrency": 0}, {"attempts": 0}):
+    refused: list[dict[str, Any]] = [{"concurrency": 0}, {"attempts": 0}, {"requests_per_minute": 0.5}]
+    for wrong in refused:
         with pytest.raises(SettingsError, match="at least 1"):
             Policy(**wrong)
 

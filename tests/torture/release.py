@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.torture.clock import Story, story_of
 from tests.torture.driver import WOUNDS, Toll, kill, wounded
-from tests.torture.failing_child import EXPORT_POINTS, FAILING, POINTS, Action
+from tests.torture.failing_child import BATCH_POINTS, EXPORT_POINTS, FAILING, POINTS, Action
 from tests.torture.project import Tortured, tortured
 from tests.torture.replay import crash_states, faults, read_steps, record, seals_of
 from tests.torture.sabotages import SABOTAGES, broken_tests, outcome_of
@@ -158,7 +158,8 @@ def _every_time(tier: Tier, point: str, action: Action, problems: list[str]) -> 
 def _fails_once(tier: Tier, project: Tortured, point: str, nth: int, action: Action, problems: list[str]) -> bool:
     log, target = tier.folder / "points.log", project.folder / "out.jsonl"
     log.unlink(missing_ok=True)
-    annotate: list[str | Path] = ["annotate", "--project", project.folder]
+    lane = ["--batch"] if point in BATCH_POINTS else []
+    annotate: list[str | Path] = ["annotate", *lane, "--project", project.folder]
     export: list[str | Path] = ["export", target, "--project", project.folder]
     exporting = point in EXPORT_POINTS
     if exporting:

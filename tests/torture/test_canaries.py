@@ -70,6 +70,7 @@ def test_a_key_is_nowhere_after_a_crash(action: str, key: Canary, servers: Serve
     assert action in ("kill", "eio", "defect")
     crashed = start(["annotate", "--project", project.folder], log, plant=("after the request was billed", 4, action))
     assert crashed.wait() != 0
+    assert len(project.scene.asked()) >= 4, crashed.said()
     assert action != "defect" or "Traceback" in crashed.said()
     assert scan(project.folder, key) == []
 

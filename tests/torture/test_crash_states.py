@@ -53,7 +53,7 @@ def test_a_commit_acknowledged_before_its_sync_is_found_out(steps: list[Step], p
         if isinstance(step, Acknowledged):
             sync = max(i for i in range(at) if isinstance(early[i], Operation))
             early[sync], early[at] = early[at], early[sync]
-    assert any("acknowledged were" in fault for fault in found(early, project, 2000))
+    assert any("acknowledged were" in fault for fault in found(early, project))
 
 
 def test_the_disk_keeps_what_was_synced_and_may_lose_the_rest() -> None:

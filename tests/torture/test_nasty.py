@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from tests.torture.project import TASK
 from tests.torture.server import LABELS
 from tests.torture.serving import Scene, Servers
 
+EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "12"))
+"""The long tier has more of them."""
 FORMATS = ("jsonl", "json", "csv", "tsv", "parquet")
 
 
@@ -206,7 +209,7 @@ def test_another_encoding_is_named_and_nothing_is_spent(encoding: str, servers: 
 # Whatever hypothesis thinks of
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(records=st.lists(nasty.fields(), min_size=1, max_size=6))
 def test_any_record_comes_out_as_it_went_in(records: list[dict[str, Any]], servers: Servers) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -174,9 +174,7 @@ def test_a_flipped_bit_is_found_or_changes_nothing(whole: Tortured, tmp_path: Pa
 def test_neither_workers_nor_hash_seeds_change_what_comes_out(servers: Servers, tmp_path: Path) -> None:
     scene = servers.scene(delay=[0.0, 0.01])
     exports: set[str] = set()
-    for number, (concurrency, hash_seed) in enumerate(
-        [(1, "0"), (4, "1"), (16, "2"), (16, "random"), (4, "4294967295")]
-    ):
+    for number, (concurrency, hash_seed) in enumerate([(1, "0"), (16, "1"), (4, "random")]):
         project = tortured(tmp_path / str(number) / "p", scene, 20, concurrency=concurrency)
         for verb in ("annotate", ["export", "out.jsonl"]):
             words = [verb] if isinstance(verb, str) else verb

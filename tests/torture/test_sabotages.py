@@ -12,7 +12,6 @@ from tests.torture.sabotages import ROOT, SABOTAGES, Sabotage, outcome_of
 PLANTED = (
     "commits are synced now and then",
     "results go to whoever waits, not to whom they belong",
-    "an unknown end is a good one",
 )
 
 

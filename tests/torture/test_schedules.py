@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -10,20 +11,42 @@ from tests.torture.clock import HungError, VirtualLoop, plan_of, story_of
 SEEDS = range(200)
 
 
-def test_two_hundred_seeds_keep_every_invariant() -> None:
-    figures = Counter[str]()
-    problems: dict[int, list[str]] = {}
+@dataclass
+class Lived:
+    """What many seeds came to."""
+
+    figures: Counter[str] = field(default_factory=Counter[str])
+    problems: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
+    early: dict[int, int] = field(default_factory=dict[int, int])
+
+
+@pytest.fixture(scope="module")
+def lived() -> Lived:
+    found = Lived()
     for seed in SEEDS:
         story = story_of(seed)
-        figures += story.figures
+        found.figures += story.figures
         if story.problems:
-            problems[seed] = story.problems[:3]
-    assert problems == {}
-    assert figures["kills"] > 30
-    assert figures["answers"] > 2000
-    assert figures["bad_answers"] > 200
-    assert figures["paid_again"] > 50
-    assert figures["unexplained"] == 0
+            found.problems[seed] = story.problems[:3]
+        if story.figures["early"]:
+            found.early[seed] = story.figures["early"]
+        if len(found.problems) == 3:
+            break  # enough to see what is wrong
+    return found
+
+
+def test_two_hundred_seeds_keep_every_invariant(lived: Lived) -> None:
+    assert lived.problems == {}
+    assert lived.figures["seeds"] == len(SEEDS)
+    assert lived.figures["kills"] > 60
+    assert lived.figures["answers"] > 2000
+    assert lived.figures["bad_answers"] > 200
+    assert lived.figures["paid_again"] > 50
+    assert lived.figures["unexplained"] == 0
+
+
+def test_no_request_comes_while_a_pause_is_on(lived: Lived) -> None:
+    assert lived.early == {}
 
 
 @pytest.mark.parametrize("seed", [3, 7, 11])
@@ -38,11 +61,6 @@ def test_plans_differ_and_cover_what_can_happen() -> None:
     assert {end for plan in plans for end, _ in plan.ends} == {"kill", "interrupt", "budget", "deadline"}
     assert {plan.concurrency for plan in plans} >= {1, 16}
     assert len({fault for plan in plans for fault in plan.faults}) >= 13
-
-
-def test_no_request_comes_while_a_pause_is_on() -> None:
-    early = {seed: story.figures["early"] for seed in SEEDS if (story := story_of(seed)).figures["early"]}
-    assert early == {}
 
 
 def test_time_passes_only_when_nothing_else_is_to_do() -> None:

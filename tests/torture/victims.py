@@ -96,7 +96,9 @@ class _Started(Victim):
 @contextlib.contextmanager
 def hurried() -> Generator[None, None, None]:
     """Wait little between attempts: how long is tested on a virtual clock."""
-    with mock.patch("postil.runner.retries.LONGEST_WAIT", 0.05):
+    with contextlib.ExitStack() as patches:
+        for module in ("retries", "limits", "breaker"):
+            patches.enter_context(mock.patch(f"postil.runner.{module}.LONGEST_WAIT", 0.05))
         yield
 
 
@@ -140,12 +142,15 @@ def _forkserver() -> ForkServerContext:
 
 def forked(target: Callable[..., None], *arguments: Any, log: Path) -> Victim:
     """Start a function in a process of its own, with signals and streams as a command has them."""
-    process = _forkserver().Process(target=_as_command, args=(str(log), target, arguments))
+    process = _forkserver().Process(target=_as_command, args=(str(log), dict(os.environ), target, arguments))
     process.start()
     return _Forked(process, log)
 
 
-def _as_command(log: str, target: Callable[..., None], arguments: Sequence[Any]) -> None:
+def _as_command(log: str, environment: dict[str, str], target: Callable[..., None], arguments: Sequence[Any]) -> None:
+    # That of whoever asks now, not of whoever asked first.
+    os.environ.clear()
+    os.environ.update(environment)
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, source in ((0, nothing), (1, file), (2, file)):

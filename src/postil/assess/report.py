@@ -248,7 +248,8 @@ def _confusion(assessment: Assessment, series: Series, *, key: str) -> dict[str,
     names = unique(labels)
     total = sum(map(sum, counts))
     right = sum(row[i] for i, row in enumerate(counts))
-    words = f"{count(right)} of {count(total)} gold records lie on the diagonal, where answer and gold are equal."
+    counted = "arguments" if assessment.kind == "roles" else "gold records"
+    words = f"{count(right)} of {count(total)} {counted} lie on the diagonal, where answer and gold are equal."
     as_map = 0 < len(counts) <= LABELS_IN_A_MAP
     return {
         "name": series.name,

@@ -88,9 +88,7 @@ def plan(terminal: Terminal, ahead: Plan) -> None:
     written = known if ahead.measured else f"at most {count(ahead.output_tokens)} out"
     terminal.say(f"tokens      {count(ahead.input_tokens)} in, {written}")
     if ahead.prior_requests:
-        terminal.say(
-            f"prior       {count(ahead.prior_requests)} requests before the first label, however few are wanted"
-        )
+        terminal.say(f"prior       measured first, with {count(ahead.prior_requests)} of these requests")
     dated = f" (prices of {ahead.price_date})" if ahead.price_date and ahead.usd is not None else ""
     terminal.say(f"cost        {dollars(ahead.usd)}{dated}")
     for name, words in (("cached", "if as much is cached as before"), ("batch", "in batches, within a day: --batch")):

@@ -48,7 +48,7 @@ _LONGER: Final = 1.25
 _CLASS: Final = {**dict.fromkeys(string.digits, "d"), **dict.fromkeys(string.punctuation, "m"), " ": "s"}
 _CLASSES: Final = bytes(ord("f" if 0x80 <= b < 0xC0 else _CLASS.get(chr(b), "l")) for b in range(256))
 # The same again and again, as in rules, indents and smileys: tokenizers have one token for several of them.
-_REPEATED: Final = re.compile(r"(.{1,4}?)\1{2,}", re.DOTALL)
+_REPEATED: Final = re.compile(r"(.{1,16}?)\1{2,}", re.DOTALL)
 
 
 class PromptLengths:

@@ -7,9 +7,11 @@ both result files are read, that of finished requests and that of failed ones (R
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from io import BytesIO
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -22,13 +24,19 @@ __all__ = ["BATCH_BYTES", "BATCH_REQUESTS", "Batch", "BatchEngine", "BatchState"
 
 BATCH_REQUESTS: Final = 50_000
 """The most requests of one batch that providers take."""
-BATCH_BYTES: Final = 190_000_000
-"""Providers take files of 200 MB; a little room is left."""
+BATCH_BYTES: Final = 100_000_000
+"""Providers take files of 200 MB; a file is held in memory, and half of that does."""
 
 _METADATA: Final = "postil"
 """The key under which the token stands."""
 _PAGES: Final = 100
+_SLOWEST: Final = 20_000
+"""Bytes a second: the deadline of a large file is so much later."""
+_LONGEST_LINE: Final = 10_000_000
+"""As long as a reply may be in the live lane."""
 _NOT_DONE: Final = frozenset({"batch_expired", "batch_cancelled", "request_cancelled"})
+
+_Wanted = TypeVar("_Wanted")
 
 BatchState = Literal["working", "ended", "failed"]
 """`working`: not all is answered yet; `ended`: what is answered can be read; `failed`: nothing was ever asked."""
@@ -94,6 +102,7 @@ class Batches(Protocol):
         """Hand a file of lines over under a token, and return the batch's id.
 
         Raises:
+            ConnectionLost, BrokenReply: nobody knows whether it was taken.
             EngineError: it was not taken.
         """
         ...
@@ -114,7 +123,7 @@ class Batches(Protocol):
         """
         ...
 
-    def results(self, batch: Batch, requests: Mapping[str, Request]) -> AsyncIterator[Result]:
+    def results(self, batch: Batch, requests: Mapping[str, Request]) -> AsyncGenerator[Result, None]:
         """Yield what came of each request, in any order; ids that are not in `requests` are yielded too.
 
         Raises:
@@ -157,19 +166,27 @@ class OpenAIBatches:
         """Hand a file of lines over under a token, and return the batch's id.
 
         Raises:
+            ConnectionLost, BrokenReply: nobody knows whether it was taken.
             EngineError: it was not taken.
         """
-        form = aiohttp.FormData()
-        form.add_field("purpose", "batch")
-        form.add_field("file", lines, filename="requests.jsonl", content_type="application/jsonl")
-        file = await self._json("POST", "files", data=form)
         asked = {
-            "input_file_id": _text(file, "id"),
+            "input_file_id": await self._upload(lines),
             "endpoint": "/v1/chat/completions",
             "completion_window": self._window,
             "metadata": {_METADATA: token},
         }
         return _text(await self._json("POST", "batches", json=asked), "id")
+
+    async def _upload(self, lines: bytes) -> str:
+        form = aiohttp.FormData()
+        form.add_field("purpose", "batch")
+        # As a stream, or aiohttp warns that the loop is held up; it shares the bytes.
+        form.add_field("file", BytesIO(lines), filename="requests.jsonl", content_type="application/jsonl")
+        try:
+            return _text(await self._json("POST", "files", data=form, more_seconds=len(lines) / _SLOWEST), "id")
+        except (ConnectionLost, BrokenReply) as error:
+            # A file by itself is no batch: nothing was submitted.
+            raise ServerFault(f"the file of requests was not taken: {error.args[0]}") from None
 
     async def find(self, token: str) -> Batch | None:
         """Return the batch of a token, `None` if it was never submitted.
@@ -184,7 +201,8 @@ class OpenAIBatches:
             if not isinstance(listed, list):
                 raise BrokenReply(f"expected a list of batches from {self._url}, got {str(page)[:200]}")
             for each in listed:
-                if isinstance(each, dict) and (each.get("metadata") or {}).get(_METADATA) == token:
+                metadata = each.get("metadata") if isinstance(each, dict) else None
+                if isinstance(metadata, dict) and metadata.get(_METADATA) == token:
                     return _batch(each)
             if not page.get("has_more") or not listed:
                 return None
@@ -199,17 +217,17 @@ class OpenAIBatches:
         """
         return _batch(await self._json("GET", f"batches/{batch}"))
 
-    async def results(self, batch: Batch, requests: Mapping[str, Request]) -> AsyncIterator[Result]:
+    async def results(self, batch: Batch, requests: Mapping[str, Request]) -> AsyncGenerator[Result, None]:
         """Yield what came of each request, in any order; ids that are not in `requests` are yielded too.
 
         Raises:
             EngineError: a file of results cannot be read.
         """
         for file in batch.files:
-            received = await self._call("GET", f"files/{file}/content")
-            for line in received.split(b"\n"):
-                if line.strip():
-                    yield self._result(line, requests)
+            async with aclosing(self._lines(f"files/{file}/content")) as lines:
+                async for line in lines:
+                    if line.strip():
+                        yield self._result(line, requests)
 
     async def cancel(self, batch: str) -> None:
         """Ask the provider to stop; what is answered can still be read.
@@ -229,7 +247,7 @@ class OpenAIBatches:
         try:
             row = json.loads(line)
             custom_id = str(row["custom_id"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return Result("", BrokenReply(f"a line of results is none: {line[:200]!r}"))
         request = requests.get(custom_id)
         if request is None:
@@ -261,29 +279,64 @@ class OpenAIBatches:
             raise BrokenReply(f"expected JSON from {self._url / path}, got {received[:200]!r}")
         return found
 
-    async def _call(self, method: str, path: str, **options: Any) -> bytes:
+    async def _call(self, method: str, path: str, *, more_seconds: float = 0.0, **options: Any) -> bytes:
+        """Return what the server answers, whole."""
+        deadline = asyncio.timeout(self._seconds + more_seconds)
+        try:
+            async with deadline, await self._asked(method, path, **options) as response:
+                status, headers, received = response.status, response.headers, await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            failure = self._lost(method, path, error, expired=deadline.expired())
+        else:
+            return received if 200 <= status < 300 else self._complain(status, headers, received)
+        # Outside the handler: aiohttp's errors hold the request's headers and must not hang on ours as a context.
+        raise failure
+
+    async def _lines(self, path: str) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of a file as they come, whatever pieces they come in; it may be larger than memory."""
+        async with await self._within(self._seconds, path, self._asked("GET", path)) as response:
+            if not 200 <= response.status < 300:
+                words = await self._within(self._seconds, path, response.read())
+                self._complain(response.status, response.headers, words)
+            clock, left, rest = asyncio.get_running_loop().time, self._seconds, b""
+            while True:
+                before = clock()
+                chunk = await self._within(left, path, response.content.readany())
+                # Only the waiting counts, not what is done with the lines meanwhile.
+                left += len(chunk) / _SLOWEST - (clock() - before)
+                *lines, rest = (rest + chunk).split(b"\n")
+                if not chunk or len(rest) > _LONGEST_LINE:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    yield line
+                if not chunk:
+                    return
+
+    async def _within(self, seconds: float, path: str, wanted: Awaitable[_Wanted]) -> _Wanted:
+        deadline = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                return await wanted
+        except (aiohttp.ClientError, OSError) as error:
+            failure = self._lost("GET", path, error, expired=deadline.expired())
+        raise failure
+
+    async def _asked(self, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
         if self._session is None:
             key = self._engine.secret.reveal()
             headers = {"Authorization": f"Bearer {key}"} if key else {}
-            self._session = aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-        url = self._url / path
-        deadline = asyncio.timeout(self._seconds)
-        try:
-            async with (
-                deadline,
-                self._session.request(method, url, allow_redirects=False, **options) as response,
-            ):
-                status, headers, received = response.status, response.headers, await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            words = "no answer in time" if deadline.expired() else quoted(str(error), self._engine.secret)
-            failure = ConnectionLost(f"{method} {url}: {words}")
-        else:
-            if 200 <= status < 300:
-                return received
-            # A complaint about a file or a batch reads like one about a request.
-            return self._complain(status, headers, received)
-        # Outside the handler: aiohttp's errors hold the request's headers and must not hang on ours as a context.
-        raise failure
+            self._session = aiohttp.ClientSession(
+                headers=headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                # One deadline, ours, around everything.
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+            )
+        return await self._session.request(method, self._url / path, allow_redirects=False, **options)
+
+    def _lost(self, method: str, path: str, error: Exception, *, expired: bool) -> ConnectionLost:
+        words = "no answer in time" if expired else quoted(str(error), self._engine.secret)
+        return ConnectionLost(f"{method} {self._url / path}: {words}")
 
     def _complain(self, status: int, headers: Mapping[str, str], received: bytes) -> bytes:
         self._engine.read(status, headers, received, Request((), 1))

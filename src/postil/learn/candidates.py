@@ -109,7 +109,7 @@ def candidate_recall(
 
 def label_texts(task: Task) -> list[str]:
     """Return a text for each label: its name as words, and its definition where it has one."""
-    meanings: Mapping[str, str] = task.spec.get("definitions") or {}
+    meanings: Mapping[str, str] = task.spec.get("labels_meanings") or {}
     return [_words(label) + (f": {meanings[label]}" if meanings.get(label) else "") for label in task.labels]
 
 

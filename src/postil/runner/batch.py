@@ -11,39 +11,65 @@ import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from functools import partial
+from io import BytesIO
+from typing import Any, Final, Literal, TypeVar
 from uuid import uuid4
 
 from postil._version import __version__
-from postil.engines.batch import BATCH_BYTES, BATCH_REQUESTS, Batch, Batches
+from postil.engines.batch import BATCH_BYTES, BATCH_REQUESTS, Batch, Batches, Result
 from postil.errors import (
     BrokenReply,
     ConnectionLost,
     DataError,
     EngineError,
+    RecordRejected,
     RunFatal,
     ServerFault,
-    StoreError,
+    ServerUnreachable,
+    SettingsRejected,
     Transient,
+    UnknownModel,
 )
 from postil.runner.annotator import Interview, PromptedAnnotator
 from postil.runner.asking import UnderWay
 from postil.runner.halt import Halt, Stop
 from postil.runner.money import FREE, Ledger, Price, Worst
+from postil.runner.pace import LONGEST_WAIT
 from postil.runner.run import NO_LIMIT, Progress, RunSummary
+from postil.runner.submitted import (
+    BATCH,
+    BATCH_END,
+    BATCH_ID,
+    LANE,
+    Line,
+    Submitted,
+    open_batches,
+    records_in_batches,
+)
 from postil.store import Intent, Journal
 from postil.store.rows import MAY_BE_BILLED, completion_row
 from postil.types import JSON, Annotation, Budget, Completion, Failure, Outcome, Record, Request, Usage
 
-BATCH, BATCH_ID, BATCH_END = "batch", "batch_id", "batch_end"
-"""Kinds of events: what is about to be submitted, the id it got, and that all its results are in the journal."""
+__all__ = ["BatchPolicy", "BatchRunner", "records_in_batches"]
 
 _TOGETHER: Final = 256
 """Rows that are waited for together: one commit holds them."""
 _NAMED: Final = 20
+_PATIENCE: Final = 30
+"""How often in a row the provider may fail to say how things stand."""
+_LOOKS: Final = 5
+"""How often what is not to be seen is looked for: what providers show lags behind what they do."""
+_DOES_NOT_SAY: Final = (UnknownModel, ServerUnreachable, RecordRejected, SettingsRejected)
+"""What our errors for a request that a server has no answer to are called; here it was one about a batch."""
+
 _NO_LINE: Final = "the batch's result files hold no line for this request"
+
+_Said = TypeVar("_Said")
+_Item = TypeVar("_Item")
 
 _log = logging.getLogger("postil")
 
@@ -61,36 +87,21 @@ class BatchPolicy:
     longest_poll: float = 60.0
     wait: bool = True
     """Whether to wait for a batch to end; else the next run collects it."""
+    lost: Literal["resend", "hold"] = "resend"
+    """What becomes of requests whose lines are missing: they may have been paid for."""
     unlisted: Literal["hold", "resend"] = "hold"
-    """What to do about a batch that may have been submitted, where the provider cannot say: hold it, or submit anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One question in a batch: the intent and the record it was written for, and the most it can come to."""
-
-    intent: int
-    record: str
-    worst: Worst
-
-
-@dataclass(slots=True)
-class _Open:
-    """A batch whose results are not all in the journal."""
-
-    token: str
-    lines: Mapping[str, _Line]
-    """By custom id."""
-    id: str | None = None
+    """What becomes of a batch of which the provider does not say whether it was submitted, or what came of it: it is
+    held, or its requests count as lost."""
 
 
 @dataclass(slots=True)
 class _Portion:
     """The questions of the next batch."""
 
-    content: bytearray = field(default_factory=bytearray)
+    content: BytesIO = field(default_factory=BytesIO)
     asked: dict[str, tuple[str, str, Worst]] = field(default_factory=dict[str, tuple[str, str, Worst]])
     """Custom id -> record, digest of the request, worst."""
+    held: int = 0
     budget_spent: bool = False
 
 
@@ -107,9 +118,13 @@ class BatchRunner:
         budget: Budget = NO_LIMIT,
         price: Price | None = None,
         policy: BatchPolicy | None = None,
+        held: Collection[str] = (),
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        """Take what the run is made of; `price` is that of the batch lane, `rng` only spreads waits."""
+        """Take what the run is made of; `price` is that of the batch lane, `rng` only spreads waits.
+
+        `held` are the digests of requests that must not be submitted.
+        """
         self._journal = journal
         self._annotator = annotator
         self._batches = batches
@@ -117,13 +132,18 @@ class BatchRunner:
         self._budget = budget
         self._price = FREE if annotator.engine.capabilities.free else price
         self._policy = policy or BatchPolicy()
+        self._held = held
         self._on_progress = on_progress
         self._ledger = Ledger(budget, self._price)
         self._halt = Halt(budget.seconds)
         self._most = self._policy.requests
-        self._attempts: Counter[str] = Counter()
+        # By custom id: those that failed and may be tried again, those that ended so, those still with the provider.
+        self._tried: Counter[str] = Counter()
+        self._given_up: dict[str, tuple[int, EngineError]] = {}
+        self._elsewhere: set[str] = set()
+        self._defect: Exception | None = None
         self._failures: Counter[str] = Counter()
-        self._run = self._done = self._total = self._submitted_requests = 0
+        self._run = self._done = self._total = self._submitted_requests = self._records_held = 0
 
     def interrupt(self) -> None:
         """Stop waiting; batches go on at the provider, and the next run collects them."""
@@ -142,27 +162,25 @@ class BatchRunner:
         """
         self._begin(total)
         try:
-            for open_ in _open(self._journal, self._annotator.id):
-                self._adopt(open_)
-                await self._collect(open_)
+            for batch in open_batches(self._journal, self._annotator.id):
+                self._adopt(batch)
+                await self._collect(batch)
             await self._work(pending)
         except Stop:
             pass
-        except StoreError:
-            raise
         except EngineError as error:
             self._halt.stop("provider", error)
         spending, seconds = self._journal.spending(run=self._run), self._halt.seconds
         body = {"run": self._run, "stopped": self._halt.reason, "seconds": seconds, "heads": self._journal.heads()}
         self._journal.add_event("run_end", self._annotator.id, body)
-        return RunSummary(spending, seconds, self._halt.reason, self._halt.error)
+        return RunSummary(spending, seconds, self._halt.reason, self._halt.error, self._records_held)
 
     def _begin(self, total: int) -> None:
         self._halt.start()
         self._total = total
         self._ledger.start(self._journal.spending(), self._journal.unseen())
         manifest: Mapping[str, JSON] = {
-            "lane": "batch",
+            "lane": LANE,
             "records": total,
             "postil": __version__,
             "budget": asdict(self._budget),
@@ -173,19 +191,20 @@ class BatchRunner:
         self._run = self._journal.add_event("run", self._annotator.id, manifest)
 
     async def _work(self, pending: Callable[[], Iterable[Record]]) -> None:
-        while True:
-            self._halt.check()
-            portion = await self._portion(pending())
-            if not portion.asked:
-                if portion.budget_spent:
-                    self._halt.stop("budget")
-                return
-            open_ = await self._submitted(portion)
-            if open_ is None:
-                continue
+        while (batch := await self._next(pending())) is not None:
             if not self._policy.wait:
                 return
-            await self._collect(open_)
+            await self._collect(batch)
+
+    async def _next(self, records: Iterable[Record]) -> Submitted | None:
+        """Submit the next batch and return it, `None` if there is nothing to ask, or no money for it."""
+        portion = await self._portion(records)
+        self._records_held = portion.held
+        if portion.asked:
+            return await self._submitted(portion)
+        if portion.budget_spent:
+            self._halt.stop("budget")
+        return None
 
     # What goes into a batch
 
@@ -193,6 +212,7 @@ class BatchRunner:
         """Return the next questions of as many records as one batch may hold; what is known already is written."""
         portion = _Portion()
         for some in _portions(records, _TOGETHER):
+            self._halt.check()
             interviews = [(record, Interview(self._annotator, record)) for record in some]
             await asyncio.gather(*(self._take_known(interview) for _, interview in interviews))
             for record, interview in interviews:
@@ -201,14 +221,14 @@ class BatchRunner:
         return portion
 
     async def _take_known(self, interview: Interview) -> None:
-        """Answer questions whose reply is in the journal: of an earlier round, or of a record with the same text."""
+        """Answer questions whose reply is known: of an earlier round, or of a record with the same text."""
         intent: int | None = None
         while (asked := interview.asked) is not None:
-            known = self._journal.answered(asked.digest)
+            known = self._journal.answered(asked.digest) or self._given_up.get(_custom_id(asked.digest))
             if known is None:
                 return
-            intent, completion = known
-            interview.take(completion)
+            intent, reply = known
+            interview.take(reply)
         if interview.outcome is not None:
             await self._journal.write_outcome(interview.outcome, intent)
             self._count(interview.outcome)
@@ -218,183 +238,250 @@ class BatchRunner:
         asked = interview.asked
         assert asked is not None  # noqa: S101 - the caller has looked
         custom_id = _custom_id(asked.digest)
-        if custom_id in portion.asked:
+        if custom_id in portion.asked or custom_id in self._elsewhere:
+            return True
+        if asked.digest in self._held:
+            portion.held += 1
             return True
         line = self._batches.line(custom_id, asked.request)
-        full = len(portion.asked) >= self._most or len(portion.content) + len(line) > BATCH_BYTES
+        full = len(portion.asked) >= self._most or portion.content.tell() + len(line) > BATCH_BYTES
         if full and portion.asked:
             return False
         worst = self._worst(asked.request)
         if not self._ledger.reserve_now(worst):
             portion.budget_spent = True
             return False
-        portion.content += line
+        portion.content.write(line)
         portion.asked[custom_id] = record.id, asked.digest, worst
         return True
 
     def _worst(self, request: Request) -> Worst:
-        if not self._ledger.counts_tokens:
-            return Worst()
-        count = self._annotator.engine.count_tokens
-        return self._ledger.worst(Usage(count(request.messages), request.max_tokens))
+        # Without a budget too: the batch may be answered in a run that has one.
+        return self._ledger.worst(Usage(self._annotator.engine.count_tokens(request.messages), request.max_tokens))
 
     # Submitting
 
-    async def _submitted(self, portion: _Portion) -> _Open | None:
-        """Submit a portion, and return the batch; `None` if the provider did not take it and it may be tried again."""
-        open_ = _Open(uuid4().hex, await self._intents(portion))
-        self._journal.add_event(BATCH, self._annotator.id, _event(open_))
-        try:
-            open_.id = await self._batches.submit(bytes(portion.content), open_.token)
-        except EngineError as error:
-            if isinstance(error, MAY_BE_BILLED):
-                # Nobody knows whether it was taken: the token tells.
-                return open_
-            await self._void(open_, error)
-            if not isinstance(error, Transient):
-                raise
-            await self._halt.pause(max(error.retry_after or 0.0, self._policy.first_poll) * (1 + self._rng.random()))
-            return None
-        self._journal.add_event(BATCH_ID, self._annotator.id, {"token": open_.token, "id": open_.id})
-        return open_
+    async def _submitted(self, portion: _Portion) -> Submitted:
+        """Submit a portion, and return the batch.
 
-    async def _intents(self, portion: _Portion) -> dict[str, _Line]:
-        lines: dict[str, _Line] = {}
+        Raises:
+            EngineError: the provider does not take it; nothing was submitted.
+        """
+        batch = Submitted(uuid4().hex, self._annotator.id, await self._intents(portion), self._price)
+        self._journal.add_event(BATCH, self._annotator.id, batch.to_json())
+        waits = _waits(self._policy, self._rng)
+        for attempt in itertools.count(1):
+            try:
+                batch.id = await self._batches.submit(portion.content.getvalue(), batch.token)
+            except EngineError as error:
+                # Where nobody knows whether it was taken, the token tells.
+                if isinstance(error, MAY_BE_BILLED) and await self._find(batch) is not None:
+                    return batch
+                if not isinstance(error, Transient) or attempt >= self._policy.attempts:
+                    await self._void(batch, error)
+                    raise
+                await self._halt.pause(max(min(error.retry_after or 0.0, LONGEST_WAIT), next(waits)))
+                self._halt.check()
+            else:
+                break
+        self._journal.add_event(BATCH_ID, self._annotator.id, {"token": batch.token, "id": batch.id})
+        return batch
 
-        async def write(custom_id: str, record: str, digest: str, worst: Worst) -> None:
-            self._attempts[custom_id] += 1
-            most = (worst.tokens, worst.usd) if self._ledger.counts_tokens else (None, None)
-            intent = Intent(self._run, self._annotator.id, record, "label", digest, self._attempts[custom_id], *most)
-            lines[custom_id] = _Line(await self._journal.write_intent(intent), record, worst)
+    async def _intents(self, portion: _Portion) -> dict[str, Line]:
+        lines: dict[str, Line] = {}
+        for some in _portions(portion.asked.items(), _TOGETHER):
+            intents = [self._intent(custom_id, *asked) for custom_id, asked in some]
+            numbers = await asyncio.gather(*map(self._journal.write_intent, intents))
+            for (custom_id, (record, _, worst)), number in zip(some, numbers, strict=True):
+                lines[custom_id] = Line(number, record, worst)
+        return lines
 
-        await _together(write(custom_id, *asked) for custom_id, asked in portion.asked.items())
-        return {custom_id: lines[custom_id] for custom_id in portion.asked}
+    def _intent(self, custom_id: str, record: str, digest: str, worst: Worst) -> Intent:
+        attempt, usd = self._tried[custom_id] + 1, None if self._price is None else worst.usd
+        return Intent(self._run, self._annotator.id, record, "label", digest, attempt, worst.tokens, usd)
 
     # Collecting
 
-    def _adopt(self, open_: _Open) -> None:
-        for custom_id, line in open_.lines.items():
+    def _adopt(self, batch: Submitted) -> None:
+        for line in batch.lines.values():
             self._ledger.adopt(line.worst)
-            self._attempts[custom_id] += 1
 
-    async def _collect(self, open_: _Open) -> None:
+    async def _collect(self, submitted: Submitted) -> None:
         """Wait for a batch to end, and write what came of it."""
-        self._submitted_requests = len(open_.lines)
-        batch = await self._found(open_)
-        if batch is None:
-            await self._void(open_, ServerFault("the batch was never submitted; this request was not billed"))
+        if not submitted.lines:
+            self._end(submitted, results=0)
             return
-        waits = _waits(self._policy, self._rng)
-        while batch.state == "working":
+        self._submitted_requests = len(submitted.lines)
+        batch = await self._looked_for(submitted)
+        if batch is None:
+            await self._void(submitted, ServerFault("the batch was never submitted; this request was not billed"))
+            return
+        waits, bare = _waits(self._policy, self._rng), 0
+        while batch.state == "working" or (_is_bare(batch) and bare < _LOOKS):
+            if not self._policy.wait:
+                self._elsewhere |= submitted.lines.keys()
+                return
+            bare += batch.state != "working"
             self._tell()
             await self._halt.pause(next(waits))
             self._halt.check()
-            try:
-                batch = await self._batches.look(batch.id)
-            except Transient as error:
-                _log.warning("batch %s: %s", batch.id, error.args[0])
+            batch = await self._patiently(partial(self._batches.look, batch.id))
         if batch.state == "failed":
-            await self._refused(open_, batch)
+            await self._refused(submitted, batch)
+        elif _is_bare(batch) and self._policy.unlisted == "hold":
+            raise _vague(BrokenReply(f"the batch {batch.id} is completed, and no file of results is named"), submitted)
         else:
-            await self._take_results(open_, batch)
+            await self._take_results(submitted, batch)
         self._submitted_requests = 0
 
-    async def _found(self, open_: _Open) -> Batch | None:
-        """Return a batch as the provider sees it, found by its token where its id was never written down."""
-        if open_.id is not None:
-            return await self._batches.look(open_.id)
-        try:
-            batch = await self._batches.find(open_.token)
-        except RunFatal as error:
-            if self._policy.unlisted == "resend":
-                return None
-            error.hint = (
-                f"A batch with the metadata postil={open_.token} may have been submitted. Look for it at the provider;"
-                " if there is none, run again with --lost resend."
-            )
-            raise
-        if batch is not None:
-            open_.id = batch.id
-            self._journal.add_event(BATCH_ID, self._annotator.id, {"token": open_.token, "id": batch.id})
-        return batch
+    async def _looked_for(self, submitted: Submitted) -> Batch | None:
+        """Return a batch as the provider sees it, `None` if it was never submitted.
 
-    async def _refused(self, open_: _Open, batch: Batch) -> None:
+        Raises:
+            EngineError: the provider does not say.
+        """
+        try:
+            if submitted.id is None:
+                return await self._find(submitted)
+            return await self._patiently(partial(self._batches.look, submitted.id))
+        except _DOES_NOT_SAY as error:
+            if self._policy.unlisted == "hold":
+                raise _vague(error, submitted) from None
+            # It may have been answered, and nobody will say what.
+            return Batch(submitted.id or "", "ended", "unknown")
+
+    async def _find(self, submitted: Submitted) -> Batch | None:
+        """Return the batch of a token, and write its id down; `None` if there is none however often it is looked for.
+
+        Raises:
+            EngineError: the provider does not say.
+        """
+        for wait in itertools.islice(_waits(self._policy, self._rng), _LOOKS):
+            batch = await self._patiently(partial(self._batches.find, submitted.token))
+            if batch is not None:
+                submitted.id = batch.id
+                self._journal.add_event(BATCH_ID, self._annotator.id, {"token": submitted.token, "id": batch.id})
+                return batch
+            await self._halt.pause(wait)
+            self._halt.check()
+        return None
+
+    async def _patiently(self, ask: Callable[[], Awaitable[_Said]]) -> _Said:
+        """Return what the provider says to a question that changes nothing, asked again while it does not answer."""
+        for wait in itertools.islice(_waits(self._policy, self._rng), _PATIENCE - 1):
+            try:
+                return await ask()
+            except Transient as error:
+                _log.warning("batches of annotator %r: %s", self._annotator.name, error.args[0])
+            await self._halt.pause(wait)
+            self._halt.check()
+        return await ask()
+
+    async def _refused(self, submitted: Submitted, batch: Batch) -> None:
         """Take note that nothing of a batch was asked; if it was only too large, smaller ones come after it."""
         fault = ServerFault(f"the batch {batch.id} was not accepted: {batch.message or batch.status}")
-        await self._void(open_, fault)
-        if not batch.too_much or self._most == 1:
+        await self._void(submitted, fault)
+        size = len(submitted.lines) + len(submitted.answered)
+        if not batch.too_much or min(self._most, size) == 1:
             raise fault
-        self._most = max(1, min(self._most, len(open_.lines)) // 2)
+        self._most = max(1, min(self._most, size) // 2)
         _log.warning("%s; the next one has at most %d requests", fault.args[0], self._most)
 
-    async def _void(self, open_: _Open, error: EngineError) -> None:
+    async def _void(self, submitted: Submitted, error: EngineError) -> None:
         """Write down that none of a batch's requests was asked, so that none was paid for."""
         fault = ServerFault(str(error.args[0]))
+        for some in _portions(submitted.lines.values(), _TOGETHER):
+            await asyncio.gather(*(self._journal.write_error(line.intent, fault) for line in some))
+            for line in some:
+                self._ledger.settle(line.worst)
+        self._end(submitted, results=0)
 
-        async def close(line: _Line) -> None:
-            await self._journal.write_error(line.intent, fault)
-            self._ledger.settle(line.worst)
+    def _end(self, submitted: Submitted, **found: JSON) -> None:
+        self._journal.add_event(BATCH_END, self._annotator.id, {"token": submitted.token, **found})
 
-        await _together(map(close, open_.lines.values()))
-        for custom_id in open_.lines:
-            self._attempts[custom_id] -= 1
-        self._journal.add_event(BATCH_END, self._annotator.id, {"token": open_.token, "results": 0})
-
-    async def _take_results(self, open_: _Open, batch: Batch) -> None:
-        requests = _Requests(self._journal, self._annotator, open_.lines)
-        left, unknown, repeated = dict(open_.lines), list[str](), list[str]()
-        writes: list[Coroutine[Any, Any, None]] = []
-        async for result in self._batches.results(batch, requests):
-            line = left.pop(result.custom_id, None)
-            if line is None:
-                (repeated if result.custom_id in open_.lines else unknown).append(result.custom_id)
-                continue
-            writes.append(self._take(line, requests.interview(result.custom_id), result.reply))
-            if len(writes) >= _TOGETHER:
-                await asyncio.gather(*writes)
-                writes.clear()
-        await asyncio.gather(*writes)
-        lost = ConnectionLost(_NO_LINE)
-        await _together(self._take(line, requests.interview(id_), lost) for id_, line in left.items())
-        found = len(open_.lines) - len(left)
-        body = {
-            "token": open_.token,
-            "results": found,
-            "missing": len(left),
-            "unknown": unknown,
-            "repeated": repeated,
-        }
-        self._journal.add_event(BATCH_END, self._annotator.id, body)
-        for words, ids in (("no line for", list(left)), ("lines that nobody asked for", unknown), ("two of", repeated)):
+    async def _take_results(self, submitted: Submitted, batch: Batch) -> None:
+        """Write what came of each request of a batch that has ended."""
+        reading = _Reading(submitted, batch, self._journal, self._annotator)
+        await self._patiently(partial(self._take_files, reading))
+        missing = list(reading.left)
+        for some in _portions(missing, _TOGETHER):
+            lost = [Result(custom_id, ConnectionLost(_NO_LINE)) for custom_id in some]
+            await self._take_some(reading, lost)
+        unknown, repeated = reading.unknown, reading.repeated
+        results = len(submitted.lines) - len(missing)
+        self._end(submitted, results=results, missing=len(missing), unknown=unknown, repeated=repeated)
+        for words, ids in (("no line for", missing), ("lines that nobody asked for", unknown), ("two of", repeated)):
             if ids:
                 _log.warning("batch %s: %s %d requests: %s", batch.id, words, len(ids), ", ".join(ids[:_NAMED]))
+        if self._defect is not None:
+            raise self._defect
+        if reading.cancelled:
+            hint = "What was answered is kept. Run the same command again to submit the rest."
+            raise ServerFault(f"the batch {batch.id} was cancelled at the provider", hint=hint)
 
-    async def _take(self, line: _Line, interview: Interview | None, reply: Completion | EngineError) -> None:
+    async def _take_files(self, reading: "_Reading") -> None:
+        """Write the results in the files of a batch, from their beginning; what was written before is passed over."""
+        reading.begin()
+        some: list[Result] = []
+        async with aclosing(self._batches.results(reading.batch, reading.requests)) as results:
+            async for result in results:
+                if reading.is_wanted(result.custom_id):
+                    some.append(result)
+                if len(some) >= _TOGETHER:
+                    await self._take_some(reading, some)
+                    some = []
+        await self._take_some(reading, some)
+
+    async def _take_some(self, reading: "_Reading", results: Iterable[Result]) -> None:
+        await asyncio.gather(*(self._take(reading, result.custom_id, result.reply) for result in results))
+
+    async def _take(self, reading: "_Reading", custom_id: str, reply: Completion | EngineError) -> None:
+        line, interview = reading.left[custom_id], reading.requests.interview(custom_id)
         if isinstance(reply, Completion):
-            usd = self._ledger.cost(reply.usage)
+            price = reading.submitted.price
+            usd = None if price is None else price.cost(reply.usage)
             try:
                 row = completion_row(line.intent, reply, usd)
             except DataError as error:
                 reply = BrokenReply(f"the provider returned what is no completion: {error.args[0]}")
             else:
-                outcome = None if interview is None else interview.take(reply)
-                await self._journal.write_reply(row, outcome)
-                self._ledger.settle(line.worst, reply.usage)
-                self._count(outcome)
+                await self._keep(row, interview, reply)
+                self._ledger.settle(line.worst, reply.usage, usd)
+                self._tried.pop(custom_id, None)
+                del reading.left[custom_id]
                 return
-        await self._take_error(line, interview, reply)
+        await self._take_error(reading, custom_id, interview, reply)
 
-    async def _take_error(self, line: _Line, interview: Interview | None, error: EngineError) -> None:
-        outcome = None
-        asked = None if interview is None else interview.asked
-        if interview is not None and asked is not None and not isinstance(error, RunFatal):
-            last = self._attempts[_custom_id(asked.digest)] >= self._policy.attempts
-            outcome = interview.take(error) if last or not isinstance(error, Transient) else None
+    async def _keep(self, row: tuple[Any, ...], interview: Interview | None, reply: Completion) -> None:
+        """Write a reply and the outcome read from it; a defect in reading is no reason to lose what was paid for."""
+        outcome: Outcome | None = None
+        try:
+            outcome = None if interview is None else interview.take(reply)
+        except Exception as error:
+            self._defect = self._defect or error
+        try:
+            await self._journal.write_reply(row, outcome)
+        except DataError as error:
+            self._defect, outcome = self._defect or error, None
+            await self._journal.write_reply(row)
+        self._count(outcome)
+
+    async def _take_error(
+        self, reading: "_Reading", custom_id: str, interview: Interview | None, error: EngineError
+    ) -> None:
+        line, maybe_paid, outcome = reading.left[custom_id], isinstance(error, MAY_BE_BILLED), None
+        if interview is not None and not (reading.cancelled or isinstance(error, RunFatal)):
+            self._tried[custom_id] += 1
+            again = isinstance(error, Transient) and self._tried[custom_id] < self._policy.attempts
+            if not again or (maybe_paid and self._policy.lost == "hold"):
+                self._given_up[custom_id] = line.intent, error
+                outcome = interview.take(error)
         await self._journal.write_error(line.intent, error, outcome)
-        if isinstance(error, MAY_BE_BILLED):
+        if maybe_paid:
             self._ledger.lose(line.worst)
         else:
             self._ledger.settle(line.worst)
+        del reading.left[custom_id]
         if isinstance(error, RunFatal):
             self._halt.stop("provider", error)
         self._count(outcome)
@@ -419,20 +506,54 @@ class BatchRunner:
             )
 
 
+class _Reading:
+    """The results of one batch, as far as they were read."""
+
+    __slots__ = ("_seen", "batch", "cancelled", "left", "repeated", "requests", "submitted", "unknown")
+
+    def __init__(self, submitted: Submitted, batch: Batch, journal: Journal, annotator: PromptedAnnotator) -> None:
+        self.submitted = submitted
+        self.batch = batch
+        self.cancelled = batch.status == "cancelled"
+        """Somebody has called it off: what is not answered is not to be asked for by itself."""
+        self.left = dict(submitted.lines)
+        """What has no answer in the journal yet."""
+        self.requests = _Requests(journal, annotator, self.left)
+        self.begin()
+
+    def begin(self) -> None:
+        """Read from the beginning."""
+        self.unknown = list[str]()
+        self.repeated = list[str]()
+        self._seen = set[str]()
+
+    def is_wanted(self, custom_id: str) -> bool:
+        """Return whether a line is the first for a request without an answer; note lines of nobody, or there twice."""
+        if custom_id not in self.submitted.lines and custom_id not in self.submitted.answered:
+            self.unknown.append(custom_id)
+            return False
+        if custom_id in self._seen:
+            self.repeated.append(custom_id)
+            return False
+        self._seen.add(custom_id)
+        return custom_id in self.left
+
+
 class _Requests(Mapping[str, Request]):
     """The requests of a batch by custom id, derived again from the journal as they are needed: none is kept."""
 
-    def __init__(self, journal: Journal, annotator: PromptedAnnotator, lines: Mapping[str, _Line]) -> None:
+    def __init__(self, journal: Journal, annotator: PromptedAnnotator, lines: Mapping[str, Line]) -> None:
         self._journal = journal
         self._annotator = annotator
         self._lines = lines
-        self._last: tuple[str, Interview | None] = "", None
+        # Between the moment when a reply is read and the one when it is written.
+        self._derived: dict[str, Interview] = {}
 
     def interview(self, custom_id: str) -> Interview | None:
         """Return the interview of a record at the point where it asks this request; `None` if it is not there now."""
-        if self._last[0] == custom_id:
-            self._last, found = ("", None), self._last[1]
-            return found
+        return self._derived.pop(custom_id, None) or self._at(custom_id)
+
+    def _at(self, custom_id: str) -> Interview | None:
         for record in self._journal.some_records([self._lines[custom_id].record]):
             interview = Interview(self._annotator, record)
             while (asked := interview.asked) is not None and _custom_id(asked.digest) != custom_id:
@@ -444,12 +565,10 @@ class _Requests(Mapping[str, Request]):
         return None
 
     def __getitem__(self, custom_id: str) -> Request:
-        if custom_id not in self._lines:
-            raise KeyError(custom_id)
-        interview = self.interview(custom_id)
+        interview = self._at(custom_id) if custom_id in self._lines else None
         if interview is None or interview.asked is None:
             raise KeyError(custom_id)
-        self._last = custom_id, interview
+        self._derived[custom_id] = interview
         return interview.asked.request
 
     def __iter__(self) -> Iterator[str]:
@@ -459,43 +578,24 @@ class _Requests(Mapping[str, Request]):
         return len(self._lines)
 
 
-def records_in_batches(journal: Journal, annotator: str) -> set[str]:
-    """Return the records that an annotator is asked about in batches whose results are not in the journal yet."""
-    return {line.record for open_ in _open(journal, annotator) for line in open_.lines.values()}
+def _is_bare(batch: Batch) -> bool:
+    """Return whether a batch is done and has nothing to show: either its files are late, or they are lost."""
+    return batch.status == "completed" and not batch.files
 
 
-def _open(journal: Journal, annotator: str) -> list[_Open]:
-    """Return the batches of an annotator whose results are not in the journal, oldest first."""
-    found: dict[str, _Open] = {}
-    for kind in (BATCH, BATCH_ID, BATCH_END):
-        for _, subject, body in journal.events(kind):
-            if subject != annotator:
-                continue
-            if kind == BATCH:
-                found[body["token"]] = _opened(body)
-            elif kind == BATCH_ID and body["token"] in found:
-                found[body["token"]].id = body["id"]
-            elif kind == BATCH_END:
-                found.pop(body["token"], None)
-    return list(found.values())
+def _vague(error: EngineError, submitted: Submitted) -> EngineError:
+    """Return an error that leaves open what became of a batch, with what to do about it."""
+    which = f"the metadata postil={submitted.token}" if submitted.id is None else f"the id {submitted.id}"
+    error.hint = (
+        f"A batch with {which} may have been answered. Look for it at the provider; if there is none, or nothing comes"
+        " of it, run again with --lost resend: its requests count as lost, and are asked anew."
+    )
+    return error
 
 
 def _custom_id(digest: str) -> str:
     """Return the id of a request in a batch: providers take up to 64 letters."""
     return digest.partition(":")[2][:32]
-
-
-def _event(open_: _Open) -> Mapping[str, JSON]:
-    lines = {id_: [line.intent, line.record, line.worst.tokens, line.worst.usd] for id_, line in open_.lines.items()}
-    return {"token": open_.token, "lines": lines}
-
-
-def _opened(body: Mapping[str, JSON]) -> _Open:
-    lines = {
-        custom_id: _Line(intent, record, Worst(tokens, usd))
-        for custom_id, (intent, record, tokens, usd) in body["lines"].items()
-    }
-    return _Open(body["token"], lines)
 
 
 def _waits(policy: BatchPolicy, rng: random.Random) -> Iterator[float]:
@@ -505,14 +605,7 @@ def _waits(policy: BatchPolicy, rng: random.Random) -> Iterator[float]:
         wait = min(policy.longest_poll, 1.5 * wait)
 
 
-def _portions(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    shared = iter(records)
+def _portions(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    shared = iter(items)
     while some := list(itertools.islice(shared, size)):
         yield some
-
-
-async def _together(writes: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Await many writes, so many at a time that one commit holds them and memory stays flat."""
-    shared = iter(writes)
-    while some := list(itertools.islice(shared, _TOGETHER)):
-        await asyncio.gather(*some)

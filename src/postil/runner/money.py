@@ -126,11 +126,11 @@ class Ledger:
         self._release(worst)
         self.requests -= 1
 
-    def settle(self, worst: Worst, usage: Usage | None = None) -> None:
-        """Replace a reservation by what it came to: nothing, without a usage."""
+    def settle(self, worst: Worst, usage: Usage | None = None, usd: float | None = None) -> None:
+        """Replace a reservation by what it came to: nothing, without a usage; `usd` where another price was agreed."""
         self._release(worst)
         if usage is not None:
-            self.usd += self.cost(usage) or 0.0
+            self.usd += (self.cost(usage) if usd is None else usd) or 0.0
             self.tokens += usage.input_tokens + usage.output_tokens
 
     def lose(self, worst: Worst) -> None:

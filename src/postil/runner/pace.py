@@ -30,7 +30,8 @@ _ROUNDING: Final = 1e-9
 
 _PERIODS: Final = (1.0, 10.0, 60.0, 3_600.0, 86_400.0)
 _ALIKE: Final = 0.2
-_SURE: Final = 8
+_TELLING: Final = 2.0
+"""Seconds. Servers round times to seconds; less of a difference tells nothing."""
 
 # As in `window`: just below what was too much, and further only after many good replies for each refused one.
 _CLOSE: Final = 0.97
@@ -96,16 +97,17 @@ class Told:
 
     Its word is about the moment when a request arrived: what has left since then is taken off, and what comes back
     with time is added. Some servers give back evenly, others all at once when a period is over. Which of them this is
-    shows in whether the time to be whole again is in proportion to what was used.
+    shows in the moment when all would be back: every request puts it off, or none does.
     """
-
-    __slots__ = ("_at", "_even", "_level", "_limit", "_number", "_rate", "_taken", "_whole_at")
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._number = self._even = 0
+        self._number = 0
         self._limit = self._level = self._whole_at = math.inf
         self._at = self._taken = self._rate = 0.0
+        # A word of before: how much had been taken then, and when all would have been back.
+        self._before: tuple[float, float] | None = None
+        self._evenly = False
 
     def hear(self, word: RateLimit, ticket: Ticket) -> None:
         """Take the server's word, which came with the reply to a request."""
@@ -113,18 +115,25 @@ class Told:
             return
         self._number, self._at, self._taken = ticket.number, ticket.at, _AMOUNTS[word.of](ticket.taken)
         self._limit, self._level = word.limit, word.remaining
-        self._whole_at = math.inf if word.reset is None else ticket.at + word.reset
         used = word.limit - word.remaining
         if word.reset is None:
-            self._rate = word.limit / _MINUTE
-        elif used > 0 and word.reset > 0:
-            period = word.reset * word.limit / used
-            near = [each for each in _PERIODS if abs(period - each) <= _ALIKE * each]
-            self._even = max(-_SURE, min(_SURE, self._even + (1 if near else -1)))
-            if self._even <= 0:
-                self._rate = 0.0
-            elif near:
-                self._rate = word.limit / near[0]
+            self._whole_at, self._rate = math.inf, word.limit / _MINUTE
+            return
+        self._whole_at = ticket.at + word.reset
+        if used > 0 and word.reset > 0:
+            self._compare(word.reset / used)
+            self._rate = _usual(used / word.reset, word.limit) if self._evenly else 0.0
+
+    def _compare(self, each: float) -> None:
+        """Learn from two words how it comes back, where one request takes `each` seconds to come back, if evenly."""
+        if self._before is None:
+            self._before = self._taken, self._whole_at
+            return
+        taken, whole_at = self._before
+        put_off = (self._taken - taken) * each
+        if put_off >= _TELLING:
+            self._evenly = self._whole_at - whole_at > put_off / 4
+            self._before = self._taken, self._whole_at
 
     def wait(self, amount: float, taken: float, now: float) -> float:
         """Return in how many seconds an amount can be taken, if so much was taken so far."""
@@ -132,7 +141,10 @@ class Told:
             # A period is over: it is whole, and comes back by the minute, until the server says otherwise.
             self._level, self._taken, self._at, self._whole_at = self._limit, taken, now, math.inf
             self._rate = self._rate or self._limit / _MINUTE
-        level = min(self._limit, self._level + (now - self._at) * self._rate) - (taken - self._taken)
+        level = self._level + (now - self._at) * self._rate - (taken - self._taken)
+        if level > self._limit:
+            level = self._level = self._limit
+            self._taken, self._at = taken, now
         lacking = min(amount, self._limit) - level
         if lacking <= _ROUNDING:
             return 0.0
@@ -143,6 +155,12 @@ class Told:
         """Hear that so much more was taken for a request than was thought; the server's word may have known it."""
         if ticket.number <= self._number:
             self._taken += more
+
+
+def _usual(rate: float, limit: float) -> float:
+    """Return a rate without the rounding that servers do, if it is the limit by one of the usual periods."""
+    near = (limit / period for period in _PERIODS if abs(limit / period - rate) <= _ALIKE * rate)
+    return next(near, rate)
 
 
 class Learnt:

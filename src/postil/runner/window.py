@@ -78,7 +78,7 @@ class Window:
             return 1.0
         gap = _CLOSE * self._hurt - self.size
         if gap > 0:
-            return min(gap, max(gap / 2, 1.0) / self.size)
+            return min(gap, max(gap, 1.0) / self.size)
         if self._calm < _PATIENCE * self._refused:
             return 0.0
         if self.size > _FORGOTTEN * self._hurt + 1 and not self._crowded:

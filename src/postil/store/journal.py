@@ -136,6 +136,18 @@ class Spending:
     cached_tokens: int
     usd: float | None
 
+    def since(self, before: "Spending") -> "Spending":
+        """Return what was spent after something else was."""
+        usd = None if self.usd is None or before.usd is None else self.usd - before.usd
+        return Spending(
+            self.requests - before.requests,
+            self.resent - before.resent,
+            self.input_tokens - before.input_tokens,
+            self.output_tokens - before.output_tokens,
+            self.cached_tokens - before.cached_tokens,
+            usd,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
@@ -449,10 +461,13 @@ class Journal:
                 rows.add("outcome", *outcome_row(replace(outcome, annotator=annotator), None, revision))
 
     def answered(self, request: str) -> tuple[int, Completion] | None:
-        """Return the intent and completion of a request that was answered before."""
+        """Return the intent and completion of a request that was answered before; of several, the one known first.
+
+        It was there for all that came after it, so the same follows from it again.
+        """
         statement = (
             "SELECT intent.seq, completion FROM intent JOIN reply ON reply.intent = intent.seq"
-            " WHERE substr(request, 8, 12) = ? AND request = ? AND completion IS NOT NULL ORDER BY intent.seq LIMIT 1"
+            " WHERE substr(request, 8, 12) = ? AND request = ? AND completion IS NOT NULL ORDER BY reply.seq LIMIT 1"
         )
         rows = self._rows(statement, (request[7:19], request))
         return (rows[0][0], completion_of(rows[0][1])) if rows else None
@@ -551,6 +566,11 @@ class Journal:
             for number, request, annotator, record, usd, still_open in sorted(rows, key=lambda row: row[0])
             if self.answered(request) is None
         ]
+
+    def unanswered(self) -> Iterator[tuple[int, int, str]]:
+        """Yield number, run and request of each intent without a reply."""
+        for number in list(self._totals().open):
+            yield from self._rows("SELECT seq, run, request FROM intent WHERE seq = ?", (number,))
 
     def pace(self, annotator: str) -> float | None:
         """Return the replies a second of an annotator's newest run with enough of them, `None` before there is one.
