@@ -39,7 +39,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "client_cpu": Benchmark(lambda: client_cpu.measure(20_000, 5), lambda: client_cpu.measure(4_000, 2)),
     "latency": Benchmark(lambda: latency.measure(20_000, 3), lambda: latency.measure(5_000, 1)),
     "peers": Benchmark(lambda: peer_table.measure(2_000, 3), None),
-    "local": Benchmark(lambda: local.measure(60, 3), lambda: local.measure(8, 1)),
+    "local": Benchmark(lambda: local.measure(40, 2), lambda: local.measure(8, 1)),
     "scale": Benchmark(lambda: scale.measure(1_000_000, 10_000, 5), lambda: scale.measure(20_000, 2_000, 3)),
 }
 

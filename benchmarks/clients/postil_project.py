@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+# Postil loads it with its first request; where imports are left out, it is one.
+import aiohttp  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
 from postil import Project
 from postil.tasks.kinds import task_from_spec
 

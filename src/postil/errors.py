@@ -10,7 +10,7 @@ PostilError
 │   └── MissingExtraError       an optional part of Postil is not installed
 ├── StoreError                  the journal cannot be read or written (exit 3)
 ├── AnswerError                 a reply that holds no answer: becomes a Failure of the record
-│   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous, NotFound, Inconsistent
+│   ├── Truncated, Refused, Filtered, Unreadable, OutsideLabels, Ambiguous, NotFound, Inconsistent, Mispaired
 │   └── InputTruncated          not of the reply but of the prompt that the server read
 └── EngineError                 no reply
     ├── RecordRejected          this request can never work: becomes a Failure of the record
@@ -41,6 +41,7 @@ __all__ = [
     "Inconsistent",
     "InputError",
     "InputTruncated",
+    "Mispaired",
     "MissingExtraError",
     "MissingField",
     "NotFound",
@@ -172,6 +173,12 @@ class Inconsistent(AnswerError):
     """The parts of the answer contradict each other or the task's rules."""
 
     failure_class = "inconsistent"
+
+
+class Mispaired(AnswerError):
+    """The reply bears the mark of another record: it was given to another request (reliability R4)."""
+
+    failure_class = "mispaired"
 
 
 class InputTruncated(AnswerError):

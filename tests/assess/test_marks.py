@@ -17,6 +17,7 @@ from postil.assess.report import Doubtful, Expense, OutcomeCounts, Question, Rep
 from postil.tasks import Task
 from postil.tasks.classification import Classification
 from postil.tasks.multilabel import MultiLabel
+from postil.tasks.preference import Preference
 from postil.tasks.relations import Relations
 from postil.tasks.spans import Spans
 from postil.types import Annotation, Answer, Outcome, Record
@@ -148,3 +149,27 @@ def test_marks_beyond_the_clipped_text_are_left_out(limit: int) -> None:
     made = pieces("Ann met Bo", [Mark(8, 10, "PER")], [], limit=limit)
     assert "".join(piece.text for piece in made) == "Ann met Bo"[:limit]
     assert not any(piece.given for piece in made)
+
+
+def test_a_preference_counts_for_its_side_whatever_its_strength() -> None:
+    task = Preference("better", "Which?")
+    assert [labels_in(task, {"preferred": "a", "strength": z}) for z in (0.6, 0.97)] == [["a"], ["a"]]
+
+
+def test_a_label_has_one_colour_in_all_records_and_a_key_says_which() -> None:
+    first = Doubtful("1", "Rome", "LOC: Rome", "", marks=(Mark(0, 4, "LOC"),))
+    second = Doubtful("2", "Ann in Oslo", "…", "", marks=(Mark(0, 3, "PER"), Mark(7, 11, "LOC")))
+    made = page(first, second)
+    key = re.findall(r'<mark class="given (mark-\d)"><bdi>(\w+)</bdi></mark>', made)
+    assert key == [("mark-0", "PER"), ("mark-1", "LOC")]
+    assert re.findall(r'<mark class="given (mark-\d)" title="answer: (\w+)">', made) == [
+        ("mark-1", "LOC"),
+        ("mark-0", "PER"),
+        ("mark-1", "LOC"),
+    ]
+
+
+def test_one_label_and_many_need_no_key() -> None:
+    many = tuple(Mark(at, at + 1, f"L{at}") for at in range(9))
+    for marks in (many, many[:1]):
+        assert 'class="legend"' not in page(Doubtful("1", "123456789", "…", "", marks=marks))

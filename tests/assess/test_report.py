@@ -471,3 +471,51 @@ def test_without_the_extra_the_error_says_what_to_install(module: str, monkeypat
 )
 def test_plain_facts_are_told_in_words(change: Callable[[Report], Report], expected: str) -> None:
     assert expected in Page(render_report(change(report()))).text
+
+
+def test_an_answer_that_counts_as_right_need_not_read_like_gold() -> None:
+    rated = Doubtful("r1", "fine", "1", "close", 0.6, "1.25", right=True)
+    wrong = replace(rated, id="r2", gold="3.5", right=False)
+    text = Page(render_report(replace(report(), doubtful=(rated, wrong)))).text
+    assert "✓ gold says 1.25" in text
+    assert "✗ gold says 3.5" in text
+
+
+def test_a_long_id_can_be_looked_up() -> None:
+    long = "document-" * 12
+    assert long in Page(render_report(replace(report(), doubtful=(Doubtful(long, "a", "b", "c"),)))).text
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "says"),
+    [
+        ("text", (), "The answers are texts: there are no labels to count."),
+        ("attributes", ("food",), "How often each field had a value."),
+        ("spans", ("person",), "How often each label was given."),
+    ],
+)
+def test_what_was_answered_is_told_as_the_kind_has_it(kind: str, labels: tuple[str, ...], says: str) -> None:
+    counted = dict.fromkeys(labels, 3)
+    asked = replace(report(), question=Question("t", kind, "What?", labels), distribution=counted)
+    assert says in Page(render_report(asked)).text
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"),
+    [
+        ("pair_accuracy", "Right on the pair"),
+        ("accuracy/first_name", "Right in first_name"),
+        ("rouge_l", "ROUGE-L"),
+        ("raters_alpha", "Krippendorff’s α of the raters"),
+        ("unlabelled_f1_all", "Unlabelled F1, missing counted as nothing found"),
+    ],
+)
+def test_metrics_of_structures_have_names(metric: str, title: str) -> None:
+    measured = replace(assessment(), metrics={metric: estimate(0.8)})
+    assert title in Page(render_report(replace(report(), assessments=(measured,)))).text
+
+
+@pytest.mark.parametrize(("numbers", "headline_"), [(200, "Right number"), (12, "Token F1")])
+def test_texts_that_are_numbers_lead_with_how_many_are_right(numbers: int, headline_: str) -> None:
+    metrics = {"token_f1": estimate(0.7), "number_match": estimate(0.8, n=numbers)}
+    assert headline_ in headline(replace(report(), assessments=(replace(assessment(), metrics=metrics),)))

@@ -146,7 +146,7 @@ ITEMS = [
     Items(
         "unknown kind",
         lines(GOOD, BAD),
-        ("--kind must be one of classification, rating, got 'span'",),
+        ("--kind must be one of classification, multilabel,", "got 'span'"),
         options=("--kind", "span"),
     ),
     Items(
@@ -301,7 +301,7 @@ TOML = [
     Toml(
         "no kind",
         '[task]\nname = "n"\n' + DATA,
-        ("`task.kind`: expected one of 'classification', 'rating', got nothing",),
+        ("`task.kind`: expected one of 'classification', 'multilabel',", "got nothing"),
     ),
     Toml("one label", TASK.replace(', "neg"', "") + DATA, ("at least two labels, got ['pos']",)),
     Toml("labels that fold to one", TASK.replace('"neg"', '"Pos"') + DATA, ("'pos' and 'Pos' read the same",)),

@@ -1,5 +1,6 @@
 """`annotate --batch` as a user runs it, against a real server of files and batches."""
 
+import json
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,104 @@ def test_plan_shows_what_each_lane_would_cost(tmp_path: Path, server: BatchServe
     shown = postil("plan", "--project", folder).out
     assert "in batches" in shown
     assert "prices of 2026-11-02" in shown
+
+
+def lives(server: BatchServer) -> list[Asked]:
+    return [asked for asked in server.asked if asked.path != "batch"]
+
+
+def test_what_is_in_a_batch_is_asked_by_nobody_else(tmp_path: Path, server: BatchServer) -> None:
+    """Nor about a record that reads the same, nor in a preview, nor by an annotator whose questions are the same."""
+    first = openai(server.base_url, price=PRICE)
+    folder = write_project(tmp_path / "p", {"m": first, "other": first | {"repairs": 2}})
+    postil("annotate", "--batch", "--no-wait", "--project", folder)
+    items = folder / "items.jsonl"
+    [first, *_] = [json.loads(line) for line in items.read_text().splitlines()]
+    with items.open("a") as file:
+        file.write(json.dumps({**first, "id": "twin"}) + "\n")
+    for command in (
+        ["annotate"],
+        ["preview"],
+        ["annotate", "--annotator", "other"],
+        ["annotate", "--annotator", "other", "--batch", "--no-wait"],
+    ):
+        ran = postil(*command, "--project", folder, "--json")
+        assert ran.code in (1, 3), ran.err
+    assert (lives(server), len(server.batches)) == ([], 1)
+    collected = postil("annotate", "--batch", "--project", folder, "--json")
+    assert (collected.json["labelled"], collected.json["pending"]) == (5, 0)
+    other = postil("annotate", "--annotator", "other", "--project", folder, "--json")
+    assert (other.json["labelled"], other.json["requests"]) == (5, 0)
+    assert len(server.asked) == 4
+
+
+def test_a_batch_of_settings_that_were_changed_is_not_paid_for_again_and_can_be_collected(
+    tmp_path: Path, server: BatchServer
+) -> None:
+    folder = made(tmp_path, server)
+    postil("annotate", "--batch", "--no-wait", "--project", folder)
+    settings = folder / "postil.toml"
+    before = settings.read_text()
+    settings.write_text(before.replace("repairs = 0", "repairs = 3"))
+    changed = postil("annotate", "--project", folder, "--json")
+    assert (changed.json["labelled"], changed.json["held"], lives(server)) == (0, 4, [])
+    assert "before its settings were changed" in changed.err
+    settings.write_text(before)
+    assert postil("annotate", "--batch", "--project", folder, "--json").json["labelled"] == 4
+    settings.write_text(before.replace("repairs = 0", "repairs = 3"))
+    assert postil("annotate", "--project", folder, "--json").json["labelled"] == 4
+    assert len(server.asked) == 4
+
+
+def test_a_run_that_collects_says_what_it_cost(tmp_path: Path, server: BatchServer) -> None:
+    folder = made(tmp_path, server)
+    left = postil("annotate", "--batch", "--no-wait", "--project", folder, "--json")
+    assert (left.json["requests"], left.json["usd"]) == (4, 0.0)
+    found = postil("annotate", "--batch", "--project", folder, "--json").json
+    assert found["usd"] == pytest.approx(0.5 * (found["input_tokens"] + 2 * found["output_tokens"]) / 1e6) != 0
+
+
+def test_what_may_have_been_submitted_is_submitted_anew_only_when_told(tmp_path: Path, server: BatchServer) -> None:
+    server.lose_create, server.lists = True, False
+    folder = made(tmp_path, server, lost="resend")
+    for _ in range(2):
+        held = postil("annotate", "--batch", "--project", folder, "--json")
+        assert (held.code, len(server.batches)) == (3, 1)
+        assert "--lost resend" in held.json["error"]
+    server.lose_create = False
+    told = postil("annotate", "--batch", "--lost", "resend", "--project", folder, "--json")
+    assert (told.code, told.json["labelled"], len(server.batches)) == (0, 4, 2)
+    assert told.json["unseen_usd"] > 0
+
+
+def test_requests_that_are_held_are_in_no_batch(tmp_path: Path, server: BatchServer) -> None:
+    server.script = lambda asked: Reply(fault="cut_length") if asked.number == 1 else right(asked)
+    folder = made(tmp_path, server, concurrency=1, attempts=1, lost="hold")
+    live = postil("annotate", "--limit", "1", "--project", folder, "--json")
+    assert live.json["failures"] == {"connection_lost": 1}
+    # As after a crash: what was asked is known, and nothing of what came.
+    items = folder / "items.jsonl"
+    [first, *_] = [json.loads(line) for line in items.read_text().splitlines()]
+    with items.open("a") as file:
+        file.write(json.dumps({**first, "id": "twin"}) + "\n")
+    ran = postil("annotate", "--batch", "--project", folder, "--json")
+    assert (ran.json["labelled"], ran.json["held"], ran.json["pending"]) == (3, 1, 1)
+    assert "records held" in postil("annotate", "--batch", "--project", folder).out
+    told = postil("annotate", "--batch", "--lost", "resend", "--project", folder, "--json")
+    assert (told.json["labelled"], told.json["held"]) == (4, 0)
+
+
+def test_a_limit_holds_in_batches(tmp_path: Path, server: BatchServer) -> None:
+    folder = made(tmp_path, server)
+    assert postil("annotate", "--batch", "--limit", "3", "--project", folder, "--json").json["labelled"] == 3
+    assert len(server.asked) == 3
+    assert postil("annotate", "--batch", "--project", folder, "--json").json["labelled"] == 4
+    assert len(server.asked) == 4
+
+
+def test_failures_are_asked_about_anew_live_only_and_nothing_is_done_before_saying_so(
+    tmp_path: Path, server: BatchServer
+) -> None:
+    folder = made(tmp_path, server)
+    ran = postil("annotate", "--batch", "--retry-failed", "all", "--project", folder)
+    assert (ran.code, "live lane only" in ran.err, server.asked) == (2, True, [])

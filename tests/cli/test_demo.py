@@ -25,9 +25,7 @@ def reply(request: Request) -> Completion:
 def _double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     free = Capabilities(scores="sequence", free=True)
-    monkeypatch.setattr(
-        "postil.project.annotators.LocalEngine", lambda *_, **__: ScriptedEngine(reply, capabilities=free)
-    )
+    monkeypatch.setattr("postil.engines.local.LocalEngine", lambda *_, **__: ScriptedEngine(reply, capabilities=free))
     with product_reviews().open(encoding="utf-8") as shipped:
         rows = [json.loads(line) for line in shipped]
     part = write_jsonl(tmp_path / "part.jsonl", rows[::8])
@@ -56,7 +54,7 @@ def test_the_demo_labels_assesses_learns_and_reports(tmp_path: Path) -> None:
 def test_a_demo_that_is_stopped_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = ScriptedEngine(lambda _: QuotaExhausted("nothing left"))
     with monkeypatch.context() as patch:
-        patch.setattr("postil.project.annotators.LocalEngine", lambda *_, **__: broken)
+        patch.setattr("postil.engines.local.LocalEngine", lambda *_, **__: broken)
         ran = postil("demo", "d", "--json")
     assert (ran.code, ran.json["stopped"]) == (3, "provider")
     assert postil("demo", "d", "--json").code == 0

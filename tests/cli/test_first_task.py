@@ -81,11 +81,13 @@ def test_chinese_data_is_asked_about_in_chinese() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--kind", "spans"), "expected --labels a,b (labels), or --gold"),
+        (("--kind", "spans"), "expected --labels a,b, or --gold"),
         (("--kind", "spans", "--labels", "x", "--option", "nestd=true"), "did you mean `nested`?"),
         (("--kind", "spans", "--labels", "x", "--option", "nested"), "--option must be KEY=VALUE"),
         (("--kind", "spams", "--labels", "x"), "--kind must be one of classification,"),
-        (("--kind", "attributes"), "`task.fields`: missing"),
+        (("--kind", "attributes"), "expected the fields, or --gold FIELD"),
+        (("--kind", "timeline", "--labels", "before,after"), "'timeline' has no --labels"),
+        (("--kind", "rating", "--labels", "1,2"), "--scale 1-5"),
     ],
 )
 def test_what_is_missing_or_unknown_is_named_and_nothing_is_made(options: tuple[str, ...], says: str) -> None:
@@ -94,3 +96,77 @@ def test_what_is_missing_or_unknown_is_named_and_nothing_is_made(options: tuple[
     assert ran.code == 2
     assert says in ran.err
     assert not Path("p").exists()
+
+
+def test_the_fields_of_attributes_are_those_of_the_gold() -> None:
+    rows = [
+        {
+            "id": str(at),
+            "text": f"Table {at} for {who}.",
+            "gold": {"who": who, "mood": mood, "covers": at, "tags": [mood]},
+        }
+        for at, (who, mood) in enumerate([("Ann", "good"), ("Bob", "bad"), (None, "good")] * 3)
+    ]
+    made = task("attributes", rows, "--gold", "gold")["fields"]
+    assert {each.pop("name"): each for each in made} == {
+        "who": {"type": "text", "optional": True, "verbatim": True},
+        "mood": {"type": "label", "labels": ["bad", "good"]},
+        "covers": {"type": "number"},
+        "tags": {"type": "list", "labels": ["bad", "good"]},
+    }
+
+
+def test_fields_of_a_gold_file_are_looked_for_in_the_texts_of_their_records() -> None:
+    write_jsonl(Path("gold.jsonl"), [{"id": "1", "attributes": {"who": "Ann", "day": "2026-11-02", "what": "a visit"}}])
+    made = task("attributes", [{"id": "1", "text": TEXT}], "--gold", "gold.jsonl")["fields"]
+    assert {each.pop("name"): each for each in made} == {
+        "who": {"type": "text", "verbatim": True},
+        "day": {"type": "date"},
+        "what": {"type": "text"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "gold", "says"),
+    [
+        ("spans", [{"start": 0, "end": 3, "type": "person"}], '"label": "person"}], got [{"start": 0'),
+        ("spans", "Ann", "expected gold like ["),
+        ("multilabel", "joy", 'expected gold like ["joy", "surprise"], got "joy"'),
+        ("relations", [{"head": "T1", "tail": "T2", "label": "met"}], 'expected gold like {"spans": ['),
+        ("roles", [{"predicate": "met"}], "expected gold like ["),
+        ("spans", [], "which holds none"),
+        ("attributes", ["good"], "expected an object from field to value"),
+        ("attributes", {"good": True}, "expected an object from field to value"),
+    ],
+)
+def test_gold_of_another_shape_is_shown_beside_one_that_would_do(kind: str, gold: Any, says: str) -> None:
+    write_jsonl(Path("items.jsonl"), [{"id": "1", "text": TEXT, "gold": gold}])
+    ran = postil("init", "p", "--items", "items.jsonl", "--kind", kind, "--gold", "gold")
+    assert ran.code == 2
+    assert says in ran.err
+    assert not Path("p").exists()
+
+
+@pytest.mark.parametrize("kind", ["spans", "attributes"])
+def test_a_gold_field_that_no_record_has_is_named(kind: str) -> None:
+    write_jsonl(Path("items.jsonl"), [{"text": TEXT}])
+    ran = postil("init", "p", "--items", "items.jsonl", "--kind", kind, "--gold", "golds")
+    assert (ran.code, "expected gold in the field 'golds', which no record has" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "question"),
+    [
+        ("timeline", ['pair=["one", "two"]'], "How does the first event lie in time to the second?"),
+        ("relations", ["mode=pair", 'labels=["met"]'], "Which relation does the head have to the tail?"),
+    ],
+)
+def test_a_pair_is_asked_about_as_a_pair(kind: str, options: list[str], question: str) -> None:
+    ends = {name: {"start": 0, "end": 3, "text": "Ann"} for name in ("one", "two", "head", "tail")}
+    said = [word for option in options for word in ("--option", option)]
+    assert task(kind, [{"text": TEXT, **ends}], *said)["instruction"] == question
+
+
+def test_what_is_shown_need_not_be_told_twice() -> None:
+    rows = [{"passage": TEXT, "question": "Who?"}]
+    assert task("text", rows, "--option", "show={passage} {question}")["show"] == "{passage} {question}"

@@ -91,7 +91,7 @@ def test_a_probe_measures_pace_and_quality(tmp_path: Path, fake_server: FakeServ
     assert after["price_date"] == "2026-11-01"
     shown = postil("plan").out
     assert "prices of 2026-11-01" in shown
-    assert "quality     1.000" in shown
+    assert "quality     accuracy 1.000" in shown
 
 
 def test_new_records_are_picked_up_and_changed_ones_refused(tmp_path: Path, fake_server: FakeServer) -> None:

@@ -255,7 +255,7 @@ FAULTS: dict[Fault, tuple[type[EngineError], str]] = {
     "cut_gzip": (BrokenReply, "is not JSON"),
     "bomb": (BrokenReply, "is longer than 10000000 bytes"),
     "huge": (BrokenReply, "is longer than 10000000 bytes"),
-    "not_http": (ServerFault, "does not answer in HTTP"),
+    "not_http": (BrokenReply, "does not answer in HTTP"),
 }
 
 

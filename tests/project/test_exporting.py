@@ -8,6 +8,7 @@ import pytest
 
 from postil.errors import DataError, FormatError
 from postil.formats import FOREIGN
+from postil.tasks.preference import Preference
 from postil.types import Annotation
 from tests.cli.command import read_jsonl, snapshot, write_jsonl
 from tests.formats.answers import SOLVED
@@ -221,3 +222,13 @@ def test_a_models_answers_are_suggestions_and_a_persons_are_answers(tmp_path: Pa
     assert "predictions" not in anna
     assert (tmp_path / "model.config.xml").read_text(encoding="utf-8").startswith("<View>")
     assert "label" not in model["data"]  # the gold stays at home
+
+
+@pytest.mark.parametrize("name", ["trl", "openai"])
+def test_ties_teach_no_preference_and_are_counted(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"id": f"r{at}", "prompt": f"Say {at}.", "response_a": "Yes.", "response_b": "No."} for at in range(3)]
+    with project(tmp_path, rows, task=Preference("better", "Which?"), gold=None) as made:
+        held = [{"id": f"r{at}", "preferred": side} for at, side in enumerate(("a", "tie", "b"))]
+        made.import_(write_jsonl(tmp_path / "ann.jsonl", held), annotator="anna")
+        assert made.export(tmp_path / "out.jsonl", "anna", format=name) == 2
+    assert "left out 1 records with a tie" in caplog.text

@@ -8,7 +8,11 @@ import pytest
 from postil.errors import DataError, InputError, SettingsError
 from postil.project import Project
 from postil.project.importing import Sync, names_file
+from postil.tasks import Task
 from postil.tasks.classification import Classification
+from postil.tasks.preference import Preference
+from postil.tasks.rating import Rating
+from postil.tasks.spans import Spans
 from tests.cli.command import snapshot, write_jsonl
 from tests.project.making import items, project
 
@@ -177,3 +181,34 @@ def test_hostile_fields_survive(tmp_path: Path) -> None:
     with Project.create(tmp_path / "p", TASK, items=tmp_path / "items.jsonl") as made:
         [record] = made.journal.records()
         assert (record.id, dict(record.fields)) == ("\u202e1", {key: rows[0][key] for key in ("text", "n", "deep")})
+
+
+@pytest.mark.parametrize(
+    ("task", "gold", "hint"),
+    [
+        (Classification("t", "What?", labels=["a", "b"]), "c", "make it an alias of one"),
+        (Rating("t", "How good?"), 7, "--scale LOW-HIGH of init"),
+        (Spans("t", "Who?", labels=["person"]), [{"start": 0, "end": 3, "label": "place"}], "let the task allow it"),
+        (
+            Spans("t", "Who?", labels=["person"]),
+            [{"start": 1, "end": 3, "label": "person", "text": "Ann"}],
+            "code points",
+        ),
+        (Preference("t", "Which?", context="{text}", candidates=["one", "two"]), "first", "correct the gold"),
+    ],
+)
+def test_gold_that_is_wrong_is_told_with_what_its_kind_can_do(
+    task: Task, gold: object, hint: str, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "items.jsonl", [{"id": "1", "text": "Ann", "one": "x", "two": "y", "gold": gold}])
+    with pytest.raises(DataError) as caught:
+        Project.create(tmp_path / "p", task, items=path, gold="gold")
+    assert hint in caught.value.hint
+    assert ("alias" in caught.value.hint) == isinstance(task, Classification)
+
+
+def test_candidates_that_no_record_has_are_to_be_named(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "items.jsonl", [{"id": "1", "prompt": "Say hi.", "one": "Hi", "two": "No"}])
+    with pytest.raises(SettingsError, match="'response_a', the record has 'prompt', 'one', 'two'") as caught:
+        Project.create(tmp_path / "p", Preference("t", "Which?"), items=path)
+    assert "candidates = " in caught.value.hint

@@ -111,7 +111,7 @@ def test_an_honest_journal_is_right_and_everything_was_looked_at(written: bytes,
     assert (found.problems, found.ok) == ((), True)
     assert found.checked == {
         "file": 1, "rows": found.checked["rows"], "heads": 16, "records": 26, "tokens": 22, "costs": 22,
-        "annotators": 2, "priors": 1, "answers": 23, "prompts": 23, "failures": 3,
+        "annotators": 2, "priors": 1, "answers": 23, "prompts": 25, "failures": 3,
         "outcomes with a record": 2, "outcomes made elsewhere": 1, "conservation": 2,
     }  # fmt: skip
     assert found.to_json() == {"ok": True, "checked": dict(found.checked), "problems": [], "head": found.head}
@@ -141,6 +141,10 @@ EDITS = {
     " WHERE name = 'double'",
     "a failure's class": "UPDATE outcome SET failure_class = 'refused' WHERE record = 'r5'",
     "why a record was not asked about": "UPDATE outcome SET message = 'no reason' WHERE record = 'empty'",
+    "an answer made another record's failure": """UPDATE outcome SET type = 'failure', answer = NULL, confidence = NULL,
+        confidence_kind = NULL, probabilities = NULL, intent = other.intent, failure_class = other.failure_class,
+        message = other.message FROM (SELECT * FROM outcome WHERE record = 'r5') AS other WHERE outcome.record = 'r1'
+        AND outcome.annotator LIKE 'sha256:%' AND outcome.type = 'annotation'""",
     "a failure made an answer": """UPDATE outcome SET type = 'annotation', answer = '{"label":"neutral"}',
         failure_class = NULL, message = NULL WHERE record IN ('r7')""",
     "an answer made an abstention": "UPDATE outcome SET type = 'abstention', message = 'none' WHERE record = 'r1'",

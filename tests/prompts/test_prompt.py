@@ -395,6 +395,7 @@ PARTS = {
     "answer": "{{ answer }}",
     "reasoned": "{{ rationale }}\n{{ cue }}: {{ answer }}",
     "repair": "{{ reason }}\n{{ contract }}",
+    "echo": "Begin with {{ mark }}.",
 }
 
 

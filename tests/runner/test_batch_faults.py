@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import warnings
 from collections.abc import Generator
 from dataclasses import replace
@@ -13,14 +12,12 @@ import pytest
 
 from postil.engines.batch import Batch, OpenAIBatches
 from postil.engines.openai import OpenAIEngine
-from postil.errors import BrokenReply, ServerFault, StoreError
-from postil.runner import PromptedAnnotator
-from postil.runner.batch import BatchPolicy
+from postil.errors import BrokenReply
 from postil.runner.money import Price
 from postil.store import Journal
-from postil.types import Abstention, Budget, Failure, Record
-from tests.fake_batches import BatchServer, Lines
-from tests.fake_server import Asked, Reply
+from postil.types import Budget, Record
+from tests.fake_batches import BatchServer
+from tests.fake_server import Reply
 from tests.runner import scene
 from tests.runner.lane import PRICE, QUICK, annotator, live, right, run, sound
 
@@ -257,7 +254,7 @@ async def test_results_that_always_break_off_leave_nothing_unwaited_for(tmp_path
 @pytest.mark.parametrize(
     "rubbish", ["[" * 100_000, "7", '"text"', "[]", '{"custom_id": 3}', '{"custom_id": "x", "response": 5}']
 )
-async def test_rubbish_in_the_results_is_nobodys_line(tmp_path: Path, server: BatchServer, rubbish: str) -> None:
+async def test_rubbish_in_the_results_is_nobodys_line(server: BatchServer, rubbish: str) -> None:
     results = OpenAIBatches(OpenAIEngine(base_url=server.base_url, model="m"))
     batch = Batch("b", "ended", "completed", (server.keep(rubbish.encode() + b"\n"),))
     try:
@@ -422,7 +419,7 @@ async def test_the_reply_that_was_known_first_is_the_one_that_everything_follows
 ) -> None:
     """Two replies to one request: one in a batch that was asked for first, one live that came first."""
     replies = iter(["sunny", "negative", "rainy"])
-    server.script = lambda asked: Reply(next(replies, "positive"))
+    server.script = lambda _: Reply(next(replies, "positive"))
     double, other = annotator(server, repairs=1), annotator(server, repairs=2)
     with scene.journal(tmp_path, 1) as journal:
         await run(journal, double, policy=replace(QUICK, wait=False))
@@ -434,7 +431,7 @@ async def test_the_reply_that_was_known_first_is_the_one_that_everything_follows
 
 
 async def test_a_part_that_cannot_be_asked_about_ends_a_record_soundly(tmp_path: Path, server: BatchServer) -> None:
-    server.script = lambda asked: Reply("no" * 3000 if "nonce-1" in str(asked.body) else right(asked))
+    server.script = lambda asked: Reply("no " * 3000) if "nonce-1" in str(asked.body) else right(asked)
     double = annotator(server, repairs=1, max_tokens_per_record=500)
     with scene.journal(tmp_path, 3) as journal:
         await run(journal, double)

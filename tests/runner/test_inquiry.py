@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from postil.engines.scripted import ScriptedEngine
+from postil.errors import ContextExceeded, MissingField, ServerFault
 from postil.project.verifying import Verifier
 from postil.prompts import Prompt
-from postil.runner import Interview, PromptedAnnotator, Sampling
+from postil.runner import Again, Interview, PromptedAnnotator, Sampling
 from postil.tasks import CompoundTask, Reading
 from postil.tasks.classification import Classification
 from postil.types import (
@@ -171,3 +172,71 @@ def test_demonstrations_show_each_part_its_own_question() -> None:
         seen.append([message.content.split("\n")[0] for message in interview.asked.request.messages[1:]])
         interview.take(said("yes"))
     assert seen == [["Text: def", "no", "Text: abc"], ["Text: fed", "no", "Text: cba"]]
+
+
+class Picky(BothWays):
+    """Its first question may be declined, and its second cannot be put to every record."""
+
+    @property
+    def parts(self) -> tuple[Classification, ...]:
+        return (Classification("one", "Is it warm?", labels=["yes", "no"], abstain="unsure"),) * 2
+
+    def part_record(self, part: int, record: Record, earlier: Sequence[Answer]) -> Record:
+        if part and record.id == "gone":
+            raise MissingField("there is nothing to turn round")
+        return super().part_record(part, record, earlier)
+
+
+def difficult(request: Request) -> Any:
+    """Fail in every way at the second question, and answer the third asking of it."""
+    text = next(m.content for m in request.messages if m.role == "user").split("\n")[0].removeprefix("Text: ")
+    if request.replicate or text in ("plain", "nialp", "gone", "tuc", "rre", "jer", "dab"[::-1]):
+        return "yes"
+    match text:
+        case "declined":
+            return "unsure"
+        case "cut":
+            return Completion("ye", "length", Usage(10, 16))
+        case "err":
+            return ServerFault("tired")
+        case "rej":
+            return ContextExceeded("too long")
+        case _:
+            return "yes" if asked_again(request) else "cold"
+
+
+async def test_whatever_becomes_of_a_later_question_can_be_derived_again(tmp_path: Path) -> None:
+    """Failures, repairs and abstentions in any part, and asking anew about what failed (invariant I6)."""
+    engine = ScriptedEngine(difficult)
+    task = Picky()
+    prompts = tuple(Prompt.for_engine(part, engine.capabilities) for part in task.parts)
+    double = PromptedAnnotator("double", task, engine, prompts)
+    texts = {
+        "plain": "plain",
+        "declined": "declined",
+        "gone": "gone",
+        "later": "tuc",
+        "error": "rre",
+        "rejected": "jer",
+    }
+    texts |= {"first": "cut", "repaired": "bad", "early": "rej"}
+    with scene.journal(tmp_path, [Record(id_, {"text": text}) for id_, text in texts.items()]) as journal:
+        await scene.run(journal, double)
+        found = scene.outcomes(journal, double)
+        assert {id_: each.failure_class for id_, each in found.items() if isinstance(each, Failure)} == {
+            "gone": "missing_field",
+            "later": "truncated",
+            "error": "provider_error",
+            "rejected": "context_exceeded",
+            "first": "truncated",
+            "early": "context_exceeded",
+        }
+        assert isinstance(found["declined"], Abstention)
+        assert isinstance(found["repaired"], Annotation)
+        assert Verifier(journal, {double.id: double}).verify().problems == ()
+        again = [Again(record, revision) for record, revision in journal.failures(double.id)]
+        assert len(again) == 6
+        await scene.runner(journal, double).run(again, 6)
+        assert {id_ for id_, each in scene.outcomes(journal, double).items() if isinstance(each, Failure)} == {"gone"}
+        verified = Verifier(journal, {double.id: double}).verify()
+        assert verified.problems == ()

@@ -113,6 +113,17 @@ def test_all_runs_with_one_key_keep_one_pace_and_one_pause() -> None:
     assert 3000 / max(one.ended, other.ended) >= 0.9 * 10
 
 
+def test_no_run_with_the_same_key_is_left_with_nothing() -> None:
+    async def together() -> tuple[Crowd, Crowd]:
+        server = Server(most_at_once=4)
+        one, other = Crowd(server, 64, 600, seed=1), Crowd(server, 64, 600, seed=2)
+        await asyncio.gather(one.ask(), other.ask())
+        return one, other
+
+    for crowd in (crowds := virtual.run(together())):
+        assert crowd.ended >= 0.8 * max(each.ended for each in crowds)
+
+
 def test_what_one_run_has_learnt_the_next_one_knows() -> None:
     async def in_turn() -> tuple[int, int]:
         server = Server(TokenBucket(600, 10))

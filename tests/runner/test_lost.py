@@ -71,7 +71,8 @@ async def test_what_is_open_is_listed_with_the_most_it_can_have_cost(tmp_path: P
         most = [PRICE.cost(Usage(engine.count_tokens(r.messages), r.max_tokens)) for r in map(double.request, lost)]
         assert found.usd == pytest.approx(sum(most)), "rendered again, for no budget had asked"
         assert open_requests(journal, double, None).usd is None
-        assert open_requests(journal, double, PRICE, elsewhere={lost[0].id}).requests == 3
+        in_a_batch = {journal.lost_requests()[0].intent}
+        assert open_requests(journal, double, PRICE, in_batches=in_a_batch).requests == 3
 
 
 async def test_a_budget_has_noted_what_is_open_at_its_dearest(tmp_path: Path) -> None:

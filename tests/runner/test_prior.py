@@ -196,6 +196,19 @@ async def test_an_outage_while_the_prior_is_measured_stops_the_run_and_is_not_ta
         assert scene.labels(journal, up) == scene.all_right(journal)
 
 
+@pytest.mark.parametrize("records", [10, 40])
+async def test_requests_that_are_held_are_not_taken_for_a_model_without_a_prior(records: int, tmp_path: Path) -> None:
+    """What is measured once holds for all later runs: better nothing yet (as for an outage)."""
+    with scene.journal(tmp_path, records) as journal:
+        double = scene.annotator(engine(), calibration="batch")
+        asked = [*map(scene.record, range(records)), *content_free_records(scene.TASK)]
+        held = {double.request_digest(double.request(each)) for each in asked}
+        summary = await scene.run(journal, double, held=held)
+        assert (summary.stopped, journal.latest_event("prior", double.id)) == ("provider", None)
+        assert (await scene.run(journal, double)).stopped is None
+        assert prior_of(journal, double.id)
+
+
 async def test_a_few_lost_replies_do_not_stop_it(tmp_path: Path) -> None:
     lost = {scene.record(number).fields["text"] for number in range(5)}
 

@@ -45,6 +45,7 @@ TASK: Final = Classification("kind", "Which letter is it?", labels=LABELS)
 PRICE: Final = Price(INPUT_PRICE, OUTPUT_PRICE)
 _KEY: Final = b"key of the virtual server"
 _LONGEST_WAIT: Final = 60.0
+_LONGEST: Final = 7 * 86_400.0
 _MOST_ROUNDS: Final = 20_000
 _ENOUGH: Final = 1000.0
 """Dollars."""
@@ -55,7 +56,7 @@ _ON_ITS_WAY: Final = 0.02
 
 
 class HungError(Exception):
-    """Nothing is to do, or always something, and the run does not end (R15)."""
+    """Nothing is to do, or always something, or next to nothing for a week: the run does not end (R15)."""
 
 
 class Killed(KeyboardInterrupt):
@@ -73,7 +74,7 @@ class _Selector(selectors.DefaultSelector):
         ready = super().select(0)
         self.rounds += 1
         self.now += _TURN
-        if (not ready and timeout is None) or self.rounds > _MOST_ROUNDS:
+        if (not ready and timeout is None) or self.rounds > _MOST_ROUNDS or self.now > _LONGEST:
             raise HungError
         if not ready and timeout:
             self.now += timeout

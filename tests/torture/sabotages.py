@@ -98,7 +98,7 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "half a character is replaced",
             'return value.encode("utf-8", "surrogatepass")',
             'return value.encode("utf-8", "replace").decode()',
-            f"{NASTY}::test_a_text_is_labelled_or_refused_by_name_and_kept_exactly",
+            "tests/store/test_sealing.py",
         ),
     ),
     *_in(
@@ -113,7 +113,7 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "records of one id are merged unseen",
             "elif earlier[0][0] == fingerprint:",
             "elif earlier:",
-            f"{NASTY}::test_a_file_that_cannot_be_taken_is_refused_before_anything_is_spent",
+            f"{NASTY}::test_a_file_that_cannot_be_taken_is_refused_before_anything_is_spent[two records of one id]",
         ),
         ("open requests cost nothing", "math.fsum((usd, *(most for _, most in left)))", "usd", SCHEDULES),
     ),
@@ -183,8 +183,18 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
     ),
     *_in(
         "runner/retries.py",
-        ("one attempt too many", "if attempt >= self.attempts or", "if attempt > self.attempts or", BAD_RECORD),
-        ("every error is tried again", "return isinstance(error, Transient) or", "return True or", BAD_RECORD),
+        (
+            "one attempt too many",
+            "if attempt >= self.attempts or",
+            "if attempt > self.attempts or",
+            f"{BAD_RECORD}[500]",
+        ),
+        (
+            "every error is tried again",
+            "return isinstance(error, Transient) or",
+            "return True or",
+            f"{BAD_RECORD}[400_length]",
+        ),
         (
             "lost replies are sent again though held",
             'self.lost == "hold" and',
@@ -227,18 +237,18 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
     ),
     *_in(
         "runner/identity.py",
-        ("the temperature makes no difference", "{float(request.temperature)!r}", "0.0", ASKED_ANEW),
+        ("the temperature makes no difference", "{float(request.temperature)!r}", "0.0", f"{ASKED_ANEW}[temperature]"),
         (
             "the limit on tokens makes no difference",
             '"max_tokens":{request.max_tokens:d}',
             '"max_tokens":0',
-            ASKED_ANEW,
+            f"{ASKED_ANEW}[max_tokens]",
         ),
         (
             "a seed makes no difference",
             'seed = "null" if request.seed is None else',
             'seed = "null" if True else',
-            ASKED_ANEW,
+            f"{ASKED_ANEW}[seed]",
         ),
     ),
     *_in(
@@ -256,13 +266,13 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "the model makes no difference",
             '            "model": model,\n            "log_probs": log_probs,',
             '            "log_probs": log_probs,',
-            ASKED_ANEW,
+            f"{ASKED_ANEW}[model]",
         ),
         (
             "further parameters make no difference",
             '            "extra": self._extra,\n        }',
             "        }",
-            ASKED_ANEW,
+            f"{ASKED_ANEW}[extra]",
         ),
         (
             "the address makes no difference",
@@ -280,7 +290,7 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "a cut prompt is not noticed",
             "if too_few or self._lengths.is_cut(",
             "if False and self._lengths.is_cut(",
-            BAD_RECORD,
+            f"{BAD_RECORD}[read_little]",
         ),
     ),
     *_in(
@@ -288,7 +298,7 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
         (
             "nothing ends a request that hangs",
             "deadline = asyncio.timeout(self.seconds)",
-            "deadline = asyncio.timeout(30 * self.seconds)",
+            "deadline = asyncio.timeout(10 * self.seconds)",
             f"{_T}/test_faults.py::test_hanging_requests_end_and_leak_no_slot",
         ),
     ),
@@ -298,9 +308,14 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "an unknown end is a good one",
             'return _FINISH.get(word, "length")',
             'return _FINISH.get(word, "stop")',
-            BAD_RECORD,
+            f"{BAD_RECORD}[finish_unknown]",
         ),
-        ("the last of several replies counts", "choice = choices[0]", "choice = choices[-1]", BAD_RECORD),
+        (
+            "the last of several replies counts",
+            "choice = choices[0]",
+            "choice = choices[-1]",
+            f"{BAD_RECORD}[several_choices]",
+        ),
     ),
     *_in(
         "engines/_words.py",
@@ -308,19 +323,24 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "an error repeats the key",
             'text = self._exact.sub("***", text)',
             "pass",
-            f"{CANARIES}::test_every_spelling_and_every_long_enough_piece_is_found",
+            "tests/engines/test_words.py",
         ),
         (
             "an error repeats pieces of the key",
             'kept += text[end:at] + "***"',
             "kept += text[end : at + _WINDOW]",
-            f"{CANARIES}::test_a_key_is_nowhere_after_an_error",
+            f"{CANARIES}::test_a_key_is_nowhere_after_an_error[401]",
         ),
     ),
     *_in(
         "tasks/reading.py",
-        ("a reply that was cut is read", 'if completion.finish == "length":', "if False:", BAD_RECORD),
-        ("a reply that was withheld is read", 'if completion.finish == "filter":', "if False:", BAD_RECORD),
+        ("a reply that was cut is read", 'if completion.finish == "length":', "if False:", f"{BAD_RECORD}[length]"),
+        (
+            "a reply that was withheld is read",
+            'if completion.finish == "filter":',
+            "if False:",
+            f"{BAD_RECORD}[content_filter]",
+        ),
     ),
     *_in(
         "tasks/choice.py",
@@ -328,12 +348,17 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "the last of several answers counts",
             "if any(other not in (None, name) for other in before + between):",
             "if False:",
-            BAD_RECORD,
+            f"{BAD_RECORD}[two_labels]",
         ),
     ),
     *_in(
         "canonical.py",
-        ("an answer that is there twice is read", "if len(held) != len(pairs):", "if False:", BAD_RECORD),
+        (
+            "an answer that is there twice is read",
+            "if len(held) != len(pairs):",
+            "if False:",
+            f"{BAD_RECORD}[duplicate_keys]",
+        ),
     ),
     *_in(
         "formats/replacing.py",

@@ -77,15 +77,36 @@ def corpus(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder, scene
 
 
-@pytest.mark.parametrize("name", [*nasty.TEXTS, *nasty.BLANK])
-def test_a_text_is_labelled_or_refused_by_name_and_kept_exactly(name: str, corpus: tuple[Path, Scene]) -> None:
-    folder, scene = corpus
+HALVES = [
+    pytest.param(
+        name,
+        marks=pytest.mark.xfail(strict=True, reason="templates turn half a character into three other characters"),
+    )
+    for name in sorted(nasty.UNWRITABLE)
+]
+
+
+WHOLE = [name for name in nasty.TEXTS if name not in nasty.UNWRITABLE]
+
+
+def row_of(name: str, folder: Path) -> dict[str, Any]:
     path = folder / "out.jsonl"
     if not path.exists():
         exported(folder, path)
     [row] = [row for row in read_back(path) if row["id"] == name]
+    return row
+
+
+@pytest.mark.parametrize("name", [*nasty.TEXTS, *nasty.BLANK])
+def test_a_text_is_kept_exactly(name: str, corpus: tuple[Path, Scene]) -> None:
     text = (nasty.TEXTS | nasty.BLANK)[name]
-    assert row["fields"] == {"text": text, "beside": text, "n": 1}
+    assert row_of(name, corpus[0])["fields"] == {"text": text, "beside": text, "n": 1}
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *nasty.BLANK, *HALVES])
+def test_a_text_is_shown_as_it_is_or_refused_by_name(name: str, corpus: tuple[Path, Scene]) -> None:
+    folder, scene = corpus
+    row, text = row_of(name, folder), (nasty.TEXTS | nasty.BLANK)[name]
     if name in nasty.UNWRITABLE:
         assert row["failure_class"] == "rejected"
     elif name in nasty.BLANK and not text.strip():

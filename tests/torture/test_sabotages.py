@@ -27,6 +27,7 @@ def test_a_fault_still_fits_the_source(sabotage: Sabotage) -> None:
     for test in sabotage.tests:
         path, _, name = test.partition("::")
         assert (ROOT / path).exists()
+        name = name.partition("[")[0]
         assert not name or f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 
 

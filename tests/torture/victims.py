@@ -5,6 +5,7 @@ tier starts the installed command itself.
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -99,6 +100,7 @@ def hurried() -> Generator[None, None, None]:
     with contextlib.ExitStack() as patches:
         for module in ("retries", "limits", "breaker"):
             patches.enter_context(mock.patch(f"postil.runner.{module}.LONGEST_WAIT", 0.05))
+        patches.enter_context(mock.patch("postil.runner.batch._waits", return_value=itertools.repeat(0.02)))
         yield
 
 

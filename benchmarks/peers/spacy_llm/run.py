@@ -51,7 +51,7 @@ def main() -> None:
     began = time.monotonic()
     run(job)
     figures = {"job_cpu_seconds": time.process_time() - IMPORTED, "seconds": time.monotonic() - began}
-    print(json.dumps(figures | {"version": f"spacy-llm {version('spacy-llm')}"}))
+    print(json.dumps(figures | {"version": f"spacy-llm {version('spacy-llm')}", "in_flight": 1}))
 
 
 main()

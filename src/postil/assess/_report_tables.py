@@ -16,7 +16,6 @@ __all__ = [
     "MetricRow",
     "cell",
     "confusions",
-    "headline_metric",
     "label_rows",
     "method_rows",
     "metric_rows",
@@ -83,7 +82,38 @@ _WORDINGS: Mapping[str, Wording] = {
         as_percent=True,
         plotted=False,
     ),
-    "pair_accuracy": Wording("Right relation of the pair", "one of the labels, or none", as_percent=True),
+    "pair_accuracy": Wording(
+        "Right on the pair", "share of pairs on which the answer sides with gold", as_percent=True
+    ),
+    "consistency_under_swap": Wording(
+        "Alike in both orders", "share of pairs judged alike when the candidates change places", as_percent=True
+    ),
+    "position_bias": Wording(
+        "Leaning to the first", "how far the place decides, whatever stands there; 0 is best", plotted=False
+    ),
+    "strength_brier": Wording(
+        "Brier score of the strength", "mean squared distance from gold’s strength; 0 is best", plotted=False
+    ),
+    "raters_alpha": Wording(
+        "Krippendorff’s α of the raters", "agreement among the people, beyond chance", plotted=False
+    ),
+    "raters_alpha_with_annotator": Wording(
+        "The same with the annotator", "as one more rater beside the people", plotted=False
+    ),
+    "jaccard": Wording("Jaccard index", "labels shared, of those that answer or gold have", plotted=False),
+    "set_f1": Wording("Mean F1 of a record", "F1 of each record’s labels, averaged over records"),
+    "subset_accuracy": Wording("Exact set of labels", "share of records", as_percent=True, plotted=False),
+    "hamming_loss": Wording("Hamming loss", "share of wrong yes-or-no decisions; 0 is best", plotted=False),
+    "joint_accuracy": Wording("All fields right", "share of records", as_percent=True, plotted=False),
+    "rouge_l": Wording("ROUGE-L", "longest run of words shared with gold, gaps allowed"),
+    "chrf": Wording("chrF", "F-score of the runs of characters shared with gold"),
+    "number_match": Wording("Right number", "where gold is a number", as_percent=True),
+    "quote_validity": Wording(
+        "Quotes found", "share of the quotes given that stand in their source", as_percent=True, plotted=False
+    ),
+    "candidate_recall": Wording(
+        "Gold among the candidates", "share of gold’s labels that the prompt offered", as_percent=True, plotted=False
+    ),
     "hierarchical_f1": Wording("Hierarchical F1", "F1 over labels and their ancestors"),
     "auroc": Wording("AUROC of confidence", "how well confidence tells right from wrong; 0.5 is chance", plotted=False),
     "ece": Wording("Calibration error", "mean gap between confidence and how often right; 0 is best", plotted=False),
@@ -104,16 +134,15 @@ _ALIASES = {
     "root_mean_squared_error": "rmse",
     "mcc": "matthews",
 }
-_HEADLINE = (
-    *("accuracy", "mae", "mean_absolute_error", "strict_f1", "arguments_f1", "temporal_f1", "fields_f1", "token_f1"),
-    *("micro_f1", "macro_f1"),
-)
 _WAYS: Mapping[str, str] = {
     "strict": "equal boundaries and labels",
     "exact": "equal boundaries, whatever the label",
     "partial": "equal boundaries, an overlap for half",
     "type": "an overlap, and equal labels",
     "boundaries": "equal boundaries, whatever the labels of the spans",
+    "unlabelled": "equal places, whatever the role",
+    "overlapping": "the predicate’s, half of their characters shared, whatever the role",
+    "temporal": "links, and what follows from them",
 }
 _FIGURES: Mapping[str, tuple[str, str]] = {
     "precision": ("precision", "share of the parts given that match gold"),
@@ -165,13 +194,6 @@ class Confusion:
     times: str
     share: str
     """Of the records with this gold label."""
-
-
-def headline_metric(assessment: Assessment) -> str | None:
-    """Return the metric that stands for the whole; `None` where nothing was measured."""
-    known = [name for name in _HEADLINE if name in assessment.metrics]
-    # How many spans could be placed says nothing of whether they are right.
-    return known[0] if known else next((name for name in assessment.metrics if name != "aligned"), None)
 
 
 def metric_title(name: str) -> str:
@@ -266,6 +288,8 @@ def _drawable(estimate: Estimate) -> bool:
 def _wording(name: str) -> Wording:
     if known := _WORDINGS.get(_ALIASES.get(name, name)):
         return known
+    if name.startswith("accuracy/"):
+        return Wording(f"Right in {one_line(name.removeprefix('accuracy/'))}", "share of records", as_percent=True)
     for suffix, (figure, meaning) in _FIGURES.items():
         if name.endswith(f"_{suffix}"):
             way = name.removesuffix(f"_{suffix}")

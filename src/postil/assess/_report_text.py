@@ -32,7 +32,7 @@ __all__ = [
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Control characters, what reorders the text around it, half characters and what no document may hold."""
-COLOURS: Final = 4
+COLOURS: Final = 8
 """How many colours marks have; more labels than these share them, and their names stand beside the text."""
 _HAN = re.compile("[\u3400-\u9fff]")
 _KANA = re.compile("[\u3040-\u30ff]")
@@ -69,8 +69,12 @@ class Piece:
     """Which of a few colours the first label has."""
 
 
-def pieces(text: str, given: Sequence[Mark], gold: Sequence[Mark], *, limit: int = 600) -> list[Piece]:
+def pieces(
+    text: str, given: Sequence[Mark], gold: Sequence[Mark], *, limit: int = 600, order: Sequence[str] = ()
+) -> list[Piece]:
     """Return a text cut at the ends of marks, in its own order: put together, the pieces read as `shown` does.
+
+    A label has the colour of its place in `order`, the same in every text; one that is not there comes after.
 
     Marks only surround characters and nothing is put between them, so text that runs from right to left keeps the
     order that its source has (reliability A10).
@@ -81,7 +85,7 @@ def pieces(text: str, given: Sequence[Mark], gold: Sequence[Mark], *, limit: int
         len(clipped),
         *(min(max(edge, 0), len(clipped)) for one in (*given, *gold) for edge in (one.start, one.end)),
     }
-    names = list(dict.fromkeys(mark.label for mark in sorted(given, key=lambda mark: mark.start)))
+    names = list(dict.fromkeys([*order, *(mark.label for mark in sorted(given, key=lambda mark: mark.start))]))
     cut: list[Piece] = []
     for start, end in pairwise(sorted(edges)):
         said, true = (

@@ -22,7 +22,9 @@ class Mark:
 def labels_in(task: Task, answer: Answer) -> Sequence[str]:
     """Return the labels that an answer gives: itself in words if it is one value, those of its parts otherwise."""
     if task.scale in VALUE_SCALES:
-        return [task.describe(answer)]
+        value = task.value(answer)
+        # A preference is described with its strength, which no two answers share.
+        return [value if isinstance(value, str) else task.describe(answer)]
     if "frames" in answer:
         return [each["role"] for frame in answer["frames"] for each in frame["arguments"]]
     if "links" in answer:

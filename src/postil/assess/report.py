@@ -16,6 +16,7 @@ from postil.assess import _report_charts as charts
 from postil.assess import _report_tables as tables
 from postil.assess._report_charts import Caption, Series
 from postil.assess._report_text import (
+    COLOURS,
     count,
     dollars,
     duration,
@@ -27,6 +28,7 @@ from postil.assess._report_text import (
     shown,
     unique,
 )
+from postil.assess.headline import headline_metric
 from postil.assess.marks import Mark
 from postil.types import Assessment, Confidence, Estimate
 
@@ -93,6 +95,8 @@ class Doubtful:
     """What the answer marks in the text."""
     gold_marks: tuple[Mark, ...] = ()
     """What gold marks in it."""
+    right: bool | None = None
+    """Whether the answer counts as gold's; `None` where equal words will tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def render_report(report: Report) -> str:
         "confidence": _confidence(report, series),
         "answers": _answers(report),
         "expense": _expense(report),
-        "doubtful": [_doubtful(one) for one in report.doubtful[:MOST_DOUBTFUL]],
+        **_all_doubtful(report),
         "methods": tables.method_rows(report.assessments, names),
         "provenance": [(one_line(name), shown(value)) for name, value in report.provenance],
         **_heading(report),
@@ -158,7 +162,7 @@ def _outcomes_in_words(outcomes: OutcomeCounts) -> str:
 
 def _quality_in_words(report: Report) -> str:
     first = report.assessments[0] if report.assessments else None
-    name = tables.headline_metric(first) if first else None
+    name = headline_metric(first) if first else None
     if first is None or name is None:
         if first is None or first.gold == 0:
             return "No gold: accuracy unknown."
@@ -206,7 +210,7 @@ def _quality(report: Report, series: Sequence[Series]) -> dict[str, Any]:
 
 def _lead(assessment: Assessment, series: Series) -> dict[str, Any]:
     """Return what stands at the top for one annotator: its name, its most telling figure, its coverage."""
-    name = tables.headline_metric(assessment)
+    name = headline_metric(assessment)
     estimate = assessment.metrics[name] if name else None
     on_bar = estimate is not None and name == "accuracy" and 0 <= estimate.low <= estimate.high <= 1
     return {
@@ -314,6 +318,8 @@ def _answers(report: Report) -> dict[str, Any]:
         "distribution": _bars(report.distribution, Caption("distribution", "Labels given", "")),
         "failures": _bars(report.outcomes.failures, Caption("failures", "Failures by class", ""), fill=charts.MUTED),
         "labelled": report.outcomes.labelled,
+        "written": not report.question.labels,
+        "fields": report.question.kind == "attributes",
         "failed": count(report.outcomes.failed) if report.outcomes.failed else "",
     }
 
@@ -352,7 +358,7 @@ def _expense(report: Report) -> list[tuple[str, str, str]]:
 
 def _cost(spent: Expense, labelled: int) -> tuple[str, str]:
     if spent.usd is None:
-        return "unknown", "no price is known for this model, and none is guessed"
+        return "unknown", "requests were made without a price, and none is guessed"
     if spent.usd == 0:
         return dollars(0), "nothing was billed"
     each = [f"{dollars(1000 * spent.usd / labelled)} per 1,000 labels"] if labelled else []
@@ -360,14 +366,31 @@ def _cost(spent: Expense, labelled: int) -> tuple[str, str]:
     return dollars(spent.usd), ", ".join([*each, dated])
 
 
-def _doubtful(one: Doubtful) -> dict[str, Any]:
+def _all_doubtful(report: Report) -> dict[str, Any]:
+    """Return the most doubtful records, and which colour marks each label in all of them."""
+    kept = report.doubtful[:MOST_DOUBTFUL]
+    marked = dict.fromkeys(mark.label for one in kept for mark in (*one.marks, *one.gold_marks))
+    order = [label for label in report.question.labels if label in marked]
+    order += [label for label in marked if label not in order]
+    # Events are marked by their ids, which mean nothing beyond their record.
+    told = 1 < len(order) <= COLOURS and report.question.kind != "timeline"
     return {
-        "id": shown(one.id, limit=60),
+        "doubtful": [_doubtful(one, order) for one in kept],
+        "colours": [(shown(label, limit=60), at) for at, label in enumerate(order)] if told else [],
+    }
+
+
+def _doubtful(one: Doubtful, order: Sequence[str]) -> dict[str, Any]:
+    marked = one.marks or one.gold_marks
+    equal = one.gold == one.answer
+    return {
+        "id": shown(one.id, limit=200),
         "text": shown(one.text, limit=400),
-        "pieces": pieces(one.text, one.marks, one.gold_marks, limit=400) if one.marks or one.gold_marks else [],
-        "answer": shown(one.answer, limit=120),
-        "gold": None if one.gold is None else shown(one.gold, limit=120),
-        "wrong": one.gold is not None and one.gold != one.answer,
+        "pieces": pieces(one.text, one.marks, one.gold_marks, limit=400, order=order) if marked else [],
+        "answer": shown(one.answer, limit=400),
+        "gold": None if one.gold is None else shown(one.gold, limit=400),
+        "wrong": one.gold is not None and not (equal if one.right is None else one.right),
+        "equal": equal,
         "confidence": "missing" if one.confidence is None else number(one.confidence),
         "reason": shown(one.reason, limit=200),
     }

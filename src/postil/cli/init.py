@@ -35,7 +35,7 @@ def make_project(folder: Path, wanted: Wanted, terminal: Terminal) -> None:
     if wanted.items is None:
         raise SettingsError("expected --items FILE: the records to label")
     first = next(iter(read_records(wanted.items, id_field=wanted.id_field))).record
-    shown = wanted.text or (_text_field(first, wanted) if shows_one_field(wanted.kind) else None)
+    shown = wanted.text or (_text_field(first, wanted) if shows_one_field(wanted) else None)
     project = Project.create(
         folder,
         first_task(

@@ -41,7 +41,8 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
     _unseen(terminal, result.unseen_usd)
     if result.held:
         terminal.say(
-            f"{count(result.held)} records held: their requests may have been paid for; --lost resend asks again",
+            f"{count(result.held)} records held: their requests are in a batch, or may have been paid for "
+            "(--lost resend asks those again)",
             style="yellow",
         )
     if result.stopped:
@@ -97,9 +98,8 @@ def plan(terminal: Terminal, ahead: Plan) -> None:
     unknown = "" if ahead.seconds is not None else "; --probe 20 measures it"
     terminal.say(f"time        {duration(ahead.seconds)}{unknown}")
     reached = ahead.accuracy
-    terminal.say(
-        f"quality     {f'{interval(reached)} (n = {reached.n})' if reached else 'unknown: no gold labelled yet'}"
-    )
+    words = f"{ahead.metric} {interval(reached)} (n = {reached.n})" if reached else "unknown: no gold labelled yet"
+    terminal.say(f"quality     {words}")
     if ahead.unusable:
         terminal.say(f"{count(ahead.unusable)} records cannot be asked about", style="yellow")
 

@@ -19,7 +19,6 @@ from postil.errors import (
     BrokenReply,
     ConnectionLost,
     EngineError,
-    ServerFault,
     ServerUnreachable,
 )
 
@@ -102,7 +101,7 @@ class Wire:
                 f"cannot connect to {self.url}: {words}", hint="Check `base_url`, and that the server is running."
             )
         if isinstance(error, aiohttp.ClientResponseError):
-            return ServerFault(f"{self.url} does not answer in HTTP: {words}")
+            return BrokenReply(f"{self.url} does not answer in HTTP: {words}")
         if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError):
             return BrokenReply(f"the reply of {self.url} cannot be unpacked: {words}")
         return ConnectionLost(f"the connection to {self.url} broke before the reply was whole: {words}")

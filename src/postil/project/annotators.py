@@ -182,13 +182,15 @@ def build_annotator(
     """
     capabilities = engine.capabilities
     parts = task.parts if isinstance(task, CompoundTask) else (task,)
-    prompts = tuple(Prompt.for_engine(part, capabilities, settings.template) for part in parts)
+    if settings.echo and capabilities.reads == "record":
+        raise SettingsError(f"annotator {name!r}: `echo` asks for a mark in the reply, and this engine reads no prompt")
+    prompts = tuple(Prompt.for_engine(part, capabilities, settings.template, echo=settings.echo) for part in parts)
     selector = None
     if settings.shots and capabilities.reads != "record":
         selector = _selector(name, settings, task, pool, say)
     candidates = None if capabilities.reads == "record" else _candidates(name, settings, task, pool, say)
     # The prior of one question says nothing about another; both orders of a pair correct for it themselves.
-    choices = len(prompts) == 1 and bool(prompts[0].form.choices) and candidates is None
+    choices = len(prompts) == 1 and bool(prompts[0].form.choices) and candidates is None and not settings.echo
     scored = capabilities.scores != "none" and choices and capabilities.reads != "record"
     return PromptedAnnotator(
         name,

@@ -10,16 +10,18 @@ import numpy as np
 from postil._version import __version__
 from postil.assess.assessment import assess
 from postil.assess.marks import labels_in, marks_in
+from postil.assess.ratings import nearest
 from postil.assess.report import Doubtful, Expense, OutcomeCounts, Question, Report
+from postil.assess.structures import comparing
 from postil.errors import RecordRejected
 from postil.learn.candidates import candidate_recall
 from postil.project.gold import measuring_gold
 from postil.project.running import tally
 from postil.store import Journal
 from postil.store.journal import now
-from postil.tasks import Task
+from postil.tasks import VALUE_SCALES, CompoundTask, Task
 from postil.tasks.shown import Shown
-from postil.types import Annotation, Answer, Assessment, CandidateSelector, Confidence, Outcome
+from postil.types import JSON, Annotation, Answer, Assessment, CandidateSelector, Confidence, Outcome
 
 _MOST_DOUBTFUL: Final = 20
 _LEVEL: Final = 0.95
@@ -136,7 +138,8 @@ class _Seen:
     def _described(self, confidence: float, annotation: Annotation) -> Doubtful:
         [record] = self._journal.some_records([annotation.record])
         try:
-            text = Shown.parse(self._task.show).render(record)
+            asked = self._task.part_record(0, record, ()) if isinstance(self._task, CompoundTask) else record
+            text = Shown.parse(self._task.show).render(asked)
         except RecordRejected:
             text = ""
         gold = self._gold.get(record.id)
@@ -149,12 +152,45 @@ class _Seen:
             gold=None if gold is None else self._task.describe(gold),
             marks=marks_in(self._task, annotation.answer, record) if text else (),
             gold_marks=() if gold is None or not text else marks_in(self._task, gold, record),
+            right=None if gold is None else _right(self._task, gold, annotation.answer),
         )
+
+
+def _right(task: Task, gold: Answer, answer: Answer) -> bool:
+    """Return whether an answer counts as gold's as a whole, as it does where figures are made."""
+    if task.scale not in VALUE_SCALES:
+        return comparing(task)(task, gold, answer).right
+    true, said = task.value(gold), task.value(answer)
+    if isinstance(true, str) or isinstance(said, str):
+        return true == said
+    return bool(nearest([true], [said], points=[float(point) for point in task.labels])[0])
 
 
 def _doubt(annotation: Annotation) -> str:
     odds = sorted((annotation.probabilities or {}).items(), key=lambda pair: -pair[1])
     if len(odds) < 2:
-        return "low confidence"
+        return _weakest_part(annotation)
     (first, p), (second, q) = odds[:2]
     return f"{first} {p:.2f} against {second} {q:.2f}"
+
+
+def _weakest_part(annotation: Annotation) -> str:
+    parts = annotation.part_confidences or {}
+    if len(parts) < 2:
+        return "low confidence"
+    weakest = min(parts, key=lambda part: parts[part])
+    return f"least sure: {_in_words(annotation.answer, weakest)} {parts[weakest]:.2f}"
+
+
+def _in_words(answer: Answer, part: str) -> str:
+    """Return what a part of an answer says, in a few words: `part` is its place, like "spans/0"."""
+    name, _, at = part.partition("/")
+    held: JSON = answer.get(name)
+    if not isinstance(held, list) or not at.isdecimal():
+        return at or name
+    said: JSON = held[int(at)]
+    if not isinstance(said, Mapping):
+        return str(said)
+    place = said.get("predicate", said)
+    words = (said.get("label"), said.get("relation"), place.get("text"))
+    return " ".join(str(word) for word in words if word is not None)

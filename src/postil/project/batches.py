@@ -1,7 +1,8 @@
 """Labelling by batches: the same project, journal and budget, another lane."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from postil.engines.batch import OpenAIBatches
 from postil.engines.openai import OpenAIEngine
@@ -21,10 +22,11 @@ async def run_in_batches(
     pending: Callable[[], Iterable[Record]],
     total: int,
     *,
+    held: Collection[str] = (),
     on_progress: Callable[[Progress], None] | None,
     on_start: Callable[[Stoppable], None] | None,
 ) -> RunSummary:
-    """Carry an annotator through records by batches; call it under the lock of the run.
+    """Carry an annotator through records by batches, but for requests that are `held`; call it under the run's lock.
 
     The prior is measured live first, where the annotator corrects for one: every label depends on it.
 
@@ -40,7 +42,10 @@ async def run_in_batches(
             f"annotator {annotator.name!r}: the budget is in dollars, and the price of its batch lane unknown",
             hint="give its share of the price: price = { …, batch = 0.5 }",
         )
-    live = terms.runner(journal, annotator)
+    before = journal.spending()
+    live = terms.runner(journal, annotator, held=held)
+    if on_start:
+        on_start(live)
     measured = await live.run((), 0)
     if measured.stopped is not None:
         return measured
@@ -54,10 +59,13 @@ async def run_in_batches(
             budget=terms.budget,
             price=price,
             policy=policy,
+            held=held,
             on_progress=on_progress,
         )
         if on_start:
             on_start(runner)
-        return await runner.run(pending, total)
+        summary = await runner.run(pending, total)
+        # What was collected for requests of earlier runs has come in this one.
+        return replace(summary, spending=journal.spending().since(before))
     finally:
         await batches.aclose()

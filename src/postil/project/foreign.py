@@ -53,7 +53,8 @@ class PlainAsking:
 def write_foreign(rows: Iterable[Mapping[str, JSON]], task: Task, chosen: Foreign, path: Path | str) -> int:
     """Write rows in a format of another tool and return how many records went into it.
 
-    Records that show no text, and where the format is for training those without an answer, are left out and counted.
+    Records that show no text, and where the format is for training those without an answer or with a tie, are left out
+    and counted.
 
     Raises:
         FormatError: the format cannot hold such answers, can only be read, or the file cannot be written.
@@ -80,6 +81,8 @@ def _held(
             left_out["that show no text"] += 1
         elif chosen.answers_only and row["answer"] is None:
             left_out["without an answer"] += 1
+        elif chosen.prompts and row["answer"].get("preferred") == "tie":
+            left_out["with a tie, from which nothing can be learned"] += 1
         elif asking is None:
             yield row
         else:

@@ -152,7 +152,7 @@ class _Incoming:
             self._check_gold(located.record, unseen.pop(located.record.id, None))
             yield self._as_known(located.record), located.place
         if not can_be_shown:
-            raise _not_shown(self._shown, lacking[0])
+            raise _not_shown(self._task, lacking[0])
         if self._field is not None and not has_gold:
             raise DataError(
                 f"{self._items}: expected gold in the field {self._field!r}, which no record has",
@@ -213,14 +213,14 @@ class _Incoming:
                 )
 
 
-def _not_shown(shown: Shown, located: Located) -> SettingsError:
+def _not_shown(task: Task, located: Located) -> SettingsError:
     """Return the error for a task that shows a field which no record has: a slip, not a bad record."""
     there = ", ".join(map(repr, located.record.fields)) or "none"
-    missing = next(field for field in shown.fields if field not in located.record.fields)
-    return SettingsError(
-        f"{located.place}: the task shows the field {missing!r}, the record has {there}",
-        hint=f'change `show` in {FILE_NAME}, or give --text FIELD; `show = "{{text}}"` shows the field text',
-    )
+    missing = next(field for field in Shown.parse(task.show).fields if field not in located.record.fields)
+    hint = f'change `show` in {FILE_NAME}, or give --text FIELD; `show = "{{text}}"` shows the field text'
+    if task.kind == "preference":
+        hint = f'name the fields: `candidates = ["…", "…"]` and `context = "{{…}}"` in {FILE_NAME}, or --option of init'
+    return SettingsError(f"{located.place}: the task shows the field {missing!r}, the record has {there}", hint=hint)
 
 
 def accepted_gold(located: Located, task: Task, field: str | None) -> Answer | None:
@@ -235,5 +235,16 @@ def accepted_gold(located: Located, task: Task, field: str | None) -> Answer | N
         where = "" if field is None else f", gold field {field!r}"
         raise DataError(
             f"{located.place}, record {located.record.id!r}{where}: {error.args[0]}",
-            hint=error.hint or "correct the gold, add the label to the task, or make it an alias of one",
+            hint=error.hint or _how_to_mend(task),
         ) from None
+
+
+def _how_to_mend(task: Task) -> str:
+    """Return what can be done about gold that the task does not accept."""
+    if hasattr(task, "aliases"):
+        return "correct the gold, add the label to the task, or make it an alias of one"
+    if task.scale == "interval":
+        return "correct the gold, or the scale: low and high of the task, --scale LOW-HIGH of init"
+    if task.kind == "preference":
+        return "correct the gold"
+    return "correct the gold, or let the task allow it"

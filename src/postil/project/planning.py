@@ -54,6 +54,8 @@ class Plan:
     """Pending records that cannot be asked about: nothing to show, a field missing, or too long for the context."""
     accuracy: Estimate | None
     """On the gold labelled so far; `None` before there is any."""
+    metric: str | None = None
+    """Which figure `accuracy` is: for a rating the mean error, for spans their strict F1, and so on."""
     prior_requests: int = 0
     """Requests that come before the first label, to measure the model's prior, however few records a run is for.
 
@@ -74,7 +76,7 @@ def plan(
     annotator: PromptedAnnotator,
     price: Price | None,
     *,
-    accuracy: Estimate | None,
+    quality: tuple[str, Estimate] | None,
     rng: random.Random,
 ) -> Plan:
     """Return what is ahead, from all pending texts and the prompts of some drawn at random."""
@@ -105,7 +107,8 @@ def plan(
         price_date=price.date if price else None,
         seconds=seconds,
         unusable=ahead.unusable + ahead.texts - round(ahead.texts * fit),
-        accuracy=accuracy,
+        accuracy=quality[1] if quality else None,
+        metric=quality[0] if quality else None,
         prior_requests=prior,
         measured=seen.replies if seen else 0,
         lanes=_lanes(price, total, seen, seconds),

@@ -280,7 +280,9 @@ class Project:
         name = self._asked(annotator, engine, options)
         settings = self.annotators[name]
         scope = Scope.checked(limit, retry_failed, lost or settings.lost, decide)
-        scope = replace(scope, lane=lane, batch_requests=settings.batch_requests)
+        # Said for this run, and not by a setting that was made for all of them.
+        unlisted = "resend" if lost == "resend" else "hold"
+        scope = replace(scope, lane=lane, batch_requests=settings.batch_requests, unlisted=unlisted)
         async with self.annotators.opened(name) as opened:
             terms = self._terms(name, opened, budget)
             self.sync()
@@ -315,7 +317,8 @@ class Project:
             terms = self._terms(name, opened)
             self.sync()
             records = self.journal.some_records(self.journal.record_ids_by_digest(n))
-            return await running.preview(self.journal, self._built(name, opened), records, terms)
+            lost = self.annotators[name].lost
+            return await running.preview(self.journal, self._built(name, opened), records, terms, lost)
 
     def plan(self, annotator: str | None = None, *, probe: int = 0) -> Plan:
         """Return what labelling the pending records takes; spends nothing unless `probe` asks for that many labels.
@@ -338,14 +341,17 @@ class Project:
         async with self.annotators.opened(name, with_key=False) as opened:
             self.sync()
             built = self._built(name, opened, say=_unsaid)
-            accuracy = self._quality(name) if gold.measuring_gold(self.journal) else None
+            quality = self._quality(name) if gold.measuring_gold(self.journal) else None
             price = price_of(self.annotators[name])
-            return plan(self.journal, built, price, accuracy=accuracy, rng=random.Random(_SEED))
+            return plan(self.journal, built, price, quality=quality, rng=random.Random(_SEED))
 
-    def _quality(self, name: str) -> Estimate | None:
-        """Return how good an annotator's annotations are so far: accuracy, or for ratings how far off."""
-        metrics = self.assess(name).metrics
-        return metrics.get("accuracy") or metrics.get("mae")
+    def _quality(self, name: str) -> tuple[str, Estimate] | None:
+        """Return how good an annotator's annotations are so far: the figure that stands for the whole, by its name."""
+        from postil.assess.headline import headline_metric  # noqa: PLC0415 - numpy and scipy
+
+        found = self.assess(name)
+        metric = headline_metric(found)
+        return None if metric is None else (metric, found.metrics[metric])
 
     def status(self, annotator: str | None = None) -> dict[str, JSON]:
         """Return records by state, money, gold by role and open intents.

@@ -24,6 +24,7 @@ from postil.runner import (
 from postil.runner.lost import OpenRequests, open_requests
 from postil.runner.policy import Lost
 from postil.runner.prior import requests_ahead
+from postil.runner.submitted import HandedOver, close_unsubmitted
 from postil.store import Journal, Spending
 from postil.types import JSON, Budget, Engine, Message, Outcome, Record
 
@@ -95,6 +96,9 @@ class Scope:
     lane: Lane = "live"
     batch_requests: int = 50_000
     """The most requests in one batch."""
+    unlisted: Literal["hold", "resend"] = "hold"
+    """What becomes of batches of which the provider does not say what became of them; only somebody who has looked
+    there can want their requests submitted anew."""
 
     @classmethod
     def checked(
@@ -206,28 +210,34 @@ async def annotate(
     Raises:
         InputError, StoreError: nothing can be done.
     """
+    if scope.retry_failed and scope.lane != "live":
+        raise SettingsError("records that failed are asked about anew in the live lane only, got a batch lane too")
     wanted = _wanted(journal, annotator, scope)
     if not wanted:
         return _result(journal, annotator, RunSummary(Spending(0, 0, 0, 0, 0, 0.0), 0.0, None, None))
     with journal.run_lock():
+        await close_unsubmitted(journal)
+        handed = HandedOver.of(journal, annotator.id)
         _tell_changes(journal, annotator)
+        _tell_batches(journal, annotator, handed)
         _tell_prior(journal, annotator, wanted)
-        elsewhere = _elsewhere(journal, annotator)
-        found = open_requests(journal, annotator, terms.price, elsewhere=elsewhere)
+        found = open_requests(journal, annotator, terms.price, in_batches=handed.intents)
         lost = _decided(annotator, found, scope)
         terms = replace(terms, policy=replace(terms.policy, lost=lost))
-        runner = terms.runner(journal, annotator, on_progress, held=found.lost if lost == "hold" else ())
+        # What is in a batch is neither lost nor to be paid for once more, whoever has submitted it.
+        held = handed.others | (found.lost if lost == "hold" else frozenset())
         journal.add_annotator(annotator.name, annotator.spec)
         if scope.lane != "live":
-            summary = await _in_batches(journal, annotator, terms, scope, wanted, on_progress, on_start)
+            summary = await _in_batches(journal, annotator, terms, scope, wanted, held, on_progress, on_start)
             return _result(journal, annotator, summary, found)
+        runner = terms.runner(journal, annotator, on_progress, held=held | handed.requests)
         if on_start:
             on_start(runner)
-        records = (each for each in _records(journal, annotator, scope) if _id_of(each) not in elsewhere)
+        records = (each for each in _records(journal, annotator, scope) if _id_of(each) not in handed.records)
         summary = await runner.run(itertools.islice(records, scope.limit), wanted)
-    if elsewhere:
+    if handed.records:
         words = "annotator %r: %d records are asked about in a batch: `annotate --batch` collects it"
-        _log.warning(words, annotator.name, len(elsewhere))
+        _log.warning(words, annotator.name, len(handed.records))
     return _result(journal, annotator, summary, found)
 
 
@@ -237,16 +247,17 @@ async def _in_batches(
     terms: Terms,
     scope: Scope,
     wanted: int,
+    held: Collection[str],
     on_progress: Callable[[Progress], None] | None,
     on_start: Callable[[Stoppable], None] | None,
 ) -> RunSummary:
-    if scope.retry_failed:
-        raise SettingsError("records that failed are asked about anew in the live lane only, got a batch lane too")
     from postil.project.batches import run_in_batches  # noqa: PLC0415 - aiohttp
     from postil.runner.batch import BatchPolicy  # noqa: PLC0415
 
     chosen = None if scope.limit is None else {r.id for r in itertools.islice(journal.pending(annotator.id), wanted)}
-    policy = BatchPolicy(scope.batch_requests, wait=scope.lane == "batch", unlisted=terms.policy.lost)
+    policy = BatchPolicy(
+        scope.batch_requests, wait=scope.lane == "batch", lost=terms.policy.lost, unlisted=scope.unlisted
+    )
     return await run_in_batches(
         journal,
         annotator,
@@ -254,6 +265,7 @@ async def _in_batches(
         policy,
         lambda: (each for each in journal.pending(annotator.id) if chosen is None or each.id in chosen),
         wanted,
+        held=held,
         on_progress=on_progress,
         on_start=on_start,
     )
@@ -281,15 +293,6 @@ def _records(journal: Journal, annotator: PromptedAnnotator, scope: Scope) -> It
         for record, revision in journal.failures(annotator.id, classes):
             yield Again(record, revision)
     yield from journal.pending(annotator.id)
-
-
-def _elsewhere(journal: Journal, annotator: PromptedAnnotator) -> Collection[str]:
-    """Return the records whose requests are with the provider in a batch: they are open, and not lost."""
-    if journal.latest_event("batch", annotator.id) is None:
-        return ()
-    from postil.runner.batch import records_in_batches  # noqa: PLC0415 - aiohttp
-
-    return records_in_batches(journal, annotator.id)
 
 
 def _decided(annotator: PromptedAnnotator, found: OpenRequests, scope: Scope) -> Literal["resend", "hold"]:
@@ -339,6 +342,19 @@ def _tell_changes(journal: Journal, annotator: PromptedAnnotator) -> None:
             annotator.name,
             ", ".join(changed),
             labelled,
+        )
+
+
+def _tell_batches(journal: Journal, annotator: PromptedAnnotator, handed: HandedOver) -> None:
+    """Say that an annotator of this name, as it was before, has batches that are paid for and that nobody collects."""
+    before = {id_ for id_, name, _ in journal.annotators() if name == annotator.name} - {annotator.id}
+    left = sum(handed.by.get(id_, 0) for id_ in before)
+    if left:
+        _log.warning(
+            "annotator %r: %d requests are in batches that it submitted before its settings were changed; put them back"
+            " and run `annotate --batch` to collect what is paid for",
+            annotator.name,
+            left,
         )
 
 
@@ -407,15 +423,21 @@ class Preview:
 
 
 async def preview(
-    journal: Journal, annotator: PromptedAnnotator, records: Sequence[Record], terms: Terms
+    journal: Journal, annotator: PromptedAnnotator, records: Sequence[Record], terms: Terms, lost: Lost = "resend"
 ) -> list[Preview]:
     """Put records to an annotator without giving them outcomes; the replies are kept and used when they are labelled.
+
+    What is in a batch is not asked, and what may have been paid for only if `lost` is "resend".
 
     Raises:
         EngineError: no request can work.
     """
     with journal.run_lock():
-        runner = terms.runner(journal, annotator)
+        handed = HandedOver.of(journal, annotator.id)
+        held = handed.requests | handed.others
+        if lost != "resend":
+            held |= open_requests(journal, annotator, terms.price, in_batches=handed.intents).lost
+        runner = terms.runner(journal, annotator, held=held)
         journal.add_annotator(annotator.name, annotator.spec)
         asked = await runner.ask(records)
     return [_preview(annotator, record, asked.get(record.id)) for record in records]

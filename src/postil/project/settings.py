@@ -88,6 +88,7 @@ class AnnotatorSettings(_Strict):
     calibrate: Calibration | Literal["auto"] = "auto"
     repairs: Annotated[int, Field(ge=0, le=3)] = 1
     template: str | None = None
+    echo: bool = False
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: int | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None

@@ -152,9 +152,9 @@ class Verifier:
         if stored.error is not None:
             derived = ("failure", stored.error["failure_class"], stored.error["message"])
             self._check("failures", derived, _essence(stored.outcome), f"{words}: its failure")
-            return
-        if annotator is None:
+        elif annotator is None:
             self._checked["outcomes of annotators no longer in the settings"] += 1
+        if annotator is None:
             return
         for record in self._journal.some_records([stored.outcome.record]):
             self._outcome_of(record, stored, words, annotator)
@@ -164,12 +164,18 @@ class Verifier:
         last = None
         while (asked := interview.asked) is not None:
             last = asked.digest
+            if stored.error is not None and last == outcome.provenance.request:
+                break
             completion = self._completion(last, stored)
             if completion is None:
                 self._problem(f"{words}: its prompt: the journal holds no reply to the prompt derived again")
                 return
             interview.take(completion)
         derived = None if interview.outcome is None else _essence(interview.outcome)
+        if stored.error is not None:
+            # The error is that of a request about this record, and of no other.
+            self._check("prompts", last, outcome.provenance.request, f"{words}: its prompt")
+            return
         if last is None:
             self._check("failures", derived, _essence(outcome), f"{words}: why it was not asked about")
             return

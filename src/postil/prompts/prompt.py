@@ -5,20 +5,26 @@ give the same bytes. Zero-shot is few-shot with no demonstrations, few-shot is c
 (1.01, 1.02, 1.03, 1.06, 1.07). What is the same for every record comes first, so that prefix caches hit.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
-from postil.errors import ContextExceeded
+from postil.errors import ContextExceeded, Mispaired
 from postil.prompts.templates import Template, load_template
 from postil.tasks import AnswerForm, Option, Task
+from postil.tasks.reading import clip, complete_text, not_readable
 from postil.tasks.shown import Shown
-from postil.types import Capabilities, Demonstration, Message, Record, Request
+from postil.types import Capabilities, Completion, Demonstration, Message, Record, Request
 
 Count = Callable[[Sequence[Message]], int]
 
 _RATIONALE_TOKENS: Final = 512
+_MARK_TOKENS: Final = 16
+_MARK: Final = re.compile(r"[0-9a-f]{8}(?![0-9A-Za-z])")
+_AFTER_MARK: Final = re.compile(r"\s*[:：]?\s*")
 
 
 def template_name(task: Task, form: AnswerForm, capabilities: Capabilities) -> str:
@@ -26,13 +32,19 @@ def template_name(task: Task, form: AnswerForm, capabilities: Capabilities) -> s
     return "record.v1" if capabilities.reads == "record" else f"{form.layout}.{task.language}.v1"
 
 
+def form_of(task: Task, capabilities: Capabilities, *, echo: bool = False) -> AnswerForm:
+    """Return how a task's answer is to be written: after a mark nothing is scored, and nothing held to a schema."""
+    return task.form(replace(capabilities, scores="none", schema=False) if echo else capabilities)
+
+
 class Prompt:
     """A task's question in one wording and one form of answer, ready to be put to records."""
 
-    def __init__(self, task: Task, form: AnswerForm, template: Template) -> None:
-        """Render what is the same for every record once."""
+    def __init__(self, task: Task, form: AnswerForm, template: Template, *, echo: bool = False) -> None:
+        """Render what is the same for every record once; with `echo`, replies are to begin with their record's mark."""
         self.form = form
         self.template = template
+        self.echo = echo
         self._task = task
         self._shown = Shown.parse(task.show)
         self._ask = task.ask(form)
@@ -46,10 +58,12 @@ class Prompt:
         self._turns = lru_cache(maxsize=4096)(self._demonstration_turns)
 
     @classmethod
-    def for_engine(cls, task: Task, capabilities: Capabilities, template: str | None = None) -> "Prompt":
+    def for_engine(
+        cls, task: Task, capabilities: Capabilities, template: str | None = None, *, echo: bool = False
+    ) -> "Prompt":
         """Return the prompt of a task for an engine with these capabilities; `template` overrules the choice."""
-        form = task.form(capabilities)
-        return cls(task, form, load_template(template or template_name(task, form, capabilities)))
+        form = form_of(task, capabilities, echo=echo)
+        return cls(task, form, load_template(template or template_name(task, form, capabilities)), echo=echo)
 
     def render(self, record: Record, demonstrations: Sequence[Demonstration] = ()) -> tuple[Message, ...]:
         """Return the messages that ask about a record.
@@ -105,20 +119,21 @@ class Prompt:
         temperature: float,
         seed: int | None,
     ) -> Request:
-        form = self.form
+        form, room = self.form, self.form.max_tokens + (_MARK_TOKENS if self.echo else 0)
         if any(demonstration.rationale.strip() for demonstration in shown):
-            return Request(messages, max_tokens or form.max_tokens + _RATIONALE_TOKENS, temperature, seed)
+            return Request(messages, max_tokens or room + _RATIONALE_TOKENS, temperature, seed)
         return Request(
             messages,
-            max_tokens or form.max_tokens,
+            max_tokens or room,
             temperature,
             seed,
-            choices=form.choices,
+            # No choice begins with a mark.
+            choices=() if self.echo else form.choices,
             schema=form.schema,
             token_probabilities=form.token_probabilities,
         )
 
-    def repair(self, request: Request, reply: str, reason: str) -> Request | None:
+    def repair(self, request: Request, record: Record, reply: str, reason: str) -> Request | None:
         """Return the request that shows a reply to its writer and says why it cannot be used (survey 0.01).
 
         `None` where nobody reads it: the template has no words for it, or the reply was empty.
@@ -126,11 +141,43 @@ class Prompt:
         if not self.template.repair or not reply.strip():
             return None
         words = self.template.fill("repair", reason=reason, contract=self._ask.contract)
+        if self.echo:
+            words = f"{words}\n{self._wanted(record)}"
         return replace(request, messages=(*request.messages, Message("assistant", reply), Message("user", words)))
+
+    def unmarked(self, completion: Completion, record: Record) -> Completion:
+        """Return the reply about a record without the mark that it begins with, if one was asked for.
+
+        A reply that was given to somebody else's request has another mark (reliability R4).
+
+        Raises:
+            Mispaired: it has another record's mark.
+            AnswerError: it has none, or is no whole reply.
+        """
+        if not self.echo:
+            return completion
+        text, mark = complete_text(completion), self._mark(record)
+        if not text.startswith(mark):
+            if (other := _MARK.match(text)) is not None:
+                raise Mispaired(f"expected the mark {mark!r} of this record, got {other[0]!r}: {clip(text)!r}")
+            raise not_readable(text, f"the mark {mark!r} at the beginning")
+        after = _AFTER_MARK.match(completion.text, completion.text.rindex(text) + len(mark))
+        start = after.end() if after else 0
+        tokens = None if completion.tokens is None else tuple(_tokens_from(start, completion.tokens))
+        return replace(completion, text=completion.text[start:], tokens=tokens)
+
+    def _mark(self, record: Record) -> str:
+        """Return what stands for a record and what is shown of it: both orders of a pair have marks of their own."""
+        content = f"{record.id}\n{self._shown.render(record)}"
+        return hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()[:8]
+
+    def _wanted(self, record: Record) -> str:
+        return self.template.fill("echo", mark=self._mark(record))
 
     def _question(self, record: Record) -> str:
         shown = self._shown.render(record)
-        return self.template.fill("user", record=shown, cue=self._ask.cue)
+        question = self.template.fill("user", record=shown, cue=self._ask.cue)
+        return f"{self._wanted(record)}\n{question}" if self.echo else question
 
     def _option(self, option: Option) -> str:
         fill = self.template.fill
@@ -144,7 +191,19 @@ class Prompt:
             reply = self.template.fill("reasoned", rationale=shown.rationale, cue=self._ask.cue, answer=answer)
         else:
             reply = self.template.fill("answer", answer=answer)
+        if self.echo:
+            reply = f"{self._mark(shown.record)} {reply}"
         return Message("user", self._question(shown.record)), Message("assistant", reply)
+
+
+def _tokens_from(start: int, tokens: Sequence[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Yield the tokens that make up a text from a place on."""
+    at = 0
+    for text, probability in tokens:
+        kept = text[max(0, start - at) :]
+        at += len(text)
+        if kept or (not text and at >= start):
+            yield kept, probability
 
 
 def _needed(request: Request, count_tokens: Count, context_tokens: int) -> int:

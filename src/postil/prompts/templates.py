@@ -24,6 +24,7 @@ _SLOTS: Final[Mapping[str, frozenset[str]]] = {
     "answer": frozenset({"answer"}),
     "reasoned": frozenset({"rationale", "cue", "answer"}),
     "repair": frozenset({"reason", "contract"}),
+    "echo": frozenset({"mark"}),
 }
 """What each part of a template may show, and must, unless it may go without."""
 
@@ -56,6 +57,8 @@ class Template:
     reasoned: str
     repair: str
     """What is said to an answer that cannot be used; empty for those who read no prompt."""
+    echo: str
+    """What asks for the mark that a reply is to begin with; empty for those who read no prompt."""
 
     def __post_init__(self) -> None:
         for part, slots in _SLOTS.items():

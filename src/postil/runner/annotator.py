@@ -13,12 +13,13 @@ from postil.errors import (
     EngineError,
     Filtered,
     InputTruncated,
+    Mispaired,
     RecordRejected,
     Refused,
     Transient,
     Truncated,
 )
-from postil.prompts import Prompt
+from postil.prompts import Prompt, form_of
 from postil.runner.identity import request_digest
 from postil.tasks import CompoundTask, NarrowableTask, Reading, Task
 from postil.types import (
@@ -42,8 +43,8 @@ from postil.types import (
 
 Calibration = Literal["batch", "content_free", "none"]
 
-_NO_REPAIR: Final = (Refused, Filtered, InputTruncated)
-"""Replies that are no slip of the pen: asking again would be asking somebody to change their mind."""
+_NO_REPAIR: Final = (Refused, Filtered, InputTruncated, Mispaired)
+"""Replies that are no slip of the pen: asking again would be asking somebody to change their mind, or somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class PromptedAnnotator:
             "repairs": self.repairs,
             "candidates": None if self.candidates is None else self.candidates.identity,
             "max_tokens_per_record": self.max_tokens_per_record,
+            # Only where it is on: it makes no other annotator of one that never had it.
+            **({"echo": True} if any(prompt.echo for prompt in self.prompts) else {}),
         }
 
     @cached_property
@@ -172,7 +175,7 @@ class PromptedAnnotator:
                 raise _Unanswered(reply, Provenance())
             allowance.take(reply.usage)
             try:
-                return task.read(reply, prompt.form, record, prior), asked, reply.model
+                return task.read(prompt.unmarked(reply, record), prompt.form, record, prior), asked, reply.model
             except AnswerError as error:
                 unanswered = _Unanswered(error, Provenance(asked.digest, reply.model))
                 again: Request | None = None
@@ -182,7 +185,7 @@ class PromptedAnnotator:
                     raised = True
                 elif repairs > 0 and not isinstance(error, _NO_REPAIR):
                     repairs -= 1
-                    again = prompt.repair(asked.request, reply.text, str(error))
+                    again = prompt.repair(asked.request, record, reply.text, str(error))
                 if again is None or not self._fits(again):
                     raise unanswered from None
                 asked = self._asked(again)
@@ -199,7 +202,8 @@ class PromptedAnnotator:
         if self.candidates is None or not isinstance(task, NarrowableTask):
             return task, prompt
         narrowed = task.narrowed(frozenset(self.candidates.select(record)))
-        return narrowed, Prompt(narrowed, narrowed.form(self.engine.capabilities), prompt.template)
+        form = form_of(narrowed, self.engine.capabilities, echo=prompt.echo)
+        return narrowed, Prompt(narrowed, form, prompt.template, echo=prompt.echo)
 
     def _request(self, part: int, task: Task, prompt: Prompt, shown: Record, record: Record) -> Request:
         demonstrations: Sequence[Demonstration] = () if self.selector is None else self.selector.select(record)

@@ -61,7 +61,7 @@ _TOGETHER: Final = 256
 _NAMED: Final = 20
 _PATIENCE: Final = 30
 """How often in a row the provider may fail to say how things stand."""
-_LOOKS: Final = 5
+_LOOKS: Final = 4
 """How often what is not to be seen is looked for: what providers show lags behind what they do."""
 _DOES_NOT_SAY: Final = (UnknownModel, ServerUnreachable, RecordRejected, SettingsRejected)
 """What our errors for a request that a server has no answer to are called; here it was one about a batch."""
@@ -275,7 +275,7 @@ class BatchRunner:
                 batch.id = await self._batches.submit(portion.content.getvalue(), batch.token)
             except EngineError as error:
                 # Where nobody knows whether it was taken, the token tells.
-                if isinstance(error, MAY_BE_BILLED) and await self._find(batch) is not None:
+                if isinstance(error, MAY_BE_BILLED) and await self._looked_for(batch) is not None:
                     return batch
                 if not isinstance(error, Transient) or attempt >= self._policy.attempts:
                     await self._void(batch, error)
@@ -356,14 +356,16 @@ class BatchRunner:
         Raises:
             EngineError: the provider does not say.
         """
-        for wait in itertools.islice(_waits(self._policy, self._rng), _LOOKS):
+        waits = _waits(self._policy, self._rng)
+        for look in range(_LOOKS):
+            if look:
+                await self._halt.pause(next(waits))
+                self._halt.check()
             batch = await self._patiently(partial(self._batches.find, submitted.token))
             if batch is not None:
                 submitted.id = batch.id
                 self._journal.add_event(BATCH_ID, self._annotator.id, {"token": submitted.token, "id": batch.id})
                 return batch
-            await self._halt.pause(wait)
-            self._halt.check()
         return None
 
     async def _patiently(self, ask: Callable[[], Awaitable[_Said]]) -> _Said:

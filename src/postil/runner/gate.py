@@ -6,7 +6,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from postil.errors import EngineError, ServerUnreachable
@@ -136,7 +136,8 @@ class Gate:
         if threading.get_ident() == self._thread:
             self._pump()
         else:
-            self._loop.call_soon_threadsafe(self._pump)
+            with suppress(RuntimeError):  # its loop is closed: that run is over
+                self._loop.call_soon_threadsafe(self._pump)
 
     def _pump(self) -> None:
         self._cancel_timer()

@@ -197,7 +197,12 @@ class Limits:
         self._held = self._held or self.breaker.is_open
 
     def _wake(self) -> None:
-        for wake in list(self._runs):
+        with self._lock:
+            wakes = list(self._runs)
+            if len(wakes) > 1:
+                # Another one first each time: a run whose requests always wait would leave the others nothing.
+                self._runs[wakes[0]] = self._runs.pop(wakes[0])
+        for wake in wakes:
             wake()
 
 

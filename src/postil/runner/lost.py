@@ -21,13 +21,13 @@ class OpenRequests:
 
 
 def open_requests(
-    journal: Journal, annotator: PromptedAnnotator, price: Price | None, *, elsewhere: Collection[str] = ()
+    journal: Journal, annotator: PromptedAnnotator, price: Price | None, *, in_batches: Collection[int] = ()
 ) -> OpenRequests:
-    """Return what earlier runs have left open; requests about records that are asked about `elsewhere` are not.
+    """Return what earlier runs have left open; intents of requests that are `in_batches` are not.
 
     Call it under the lock of the run, when no other run has requests under way.
     """
-    lost = [each for each in journal.lost_requests() if each.record not in elsewhere]
+    lost = [each for each in journal.lost_requests() if each.intent not in in_batches]
     own = [each for each in lost if each.open and each.annotator == annotator.id]
     if annotator.engine.capabilities.free:
         price = FREE

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal, Protocol, TypeVar
 
 from postil._version import __version__
-from postil.errors import EngineError, RecordRejected, RunFatal, SettingsError, StoreError, Transient
+from postil.errors import ConnectionLost, EngineError, RecordRejected, RunFatal, SettingsError, StoreError, Transient
 from postil.runner.annotator import Asked, Interview, PromptedAnnotator
 from postil.runner.asking import Asker, Held, Question, UnderWay
 from postil.runner.gate import Gate
@@ -289,6 +289,7 @@ class Runner:
         """Return request and probabilities of the records for which there are any; stop if too many were lost."""
         found: dict[str, tuple[str, tuple[float, ...]]] = {}
         lost: list[EngineError] = []
+        held = ConnectionLost("requests that the prior is measured with may have been paid for, and are held")
 
         async def ask(record: Record) -> None:
             try:
@@ -300,7 +301,7 @@ class Runner:
             try:
                 reply = (await self._asker.ask(question)).reply
             except Held:
-                return
+                reply = held
             if isinstance(reply, Transient):
                 lost.append(reply)
             elif isinstance(reply, Completion) and _is_whole(reply) and reply.choice_probabilities is not None:

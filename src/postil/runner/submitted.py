@@ -1,5 +1,7 @@
 """Batches as the journal knows them: what was handed over in them is open, and not lost."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -14,6 +16,8 @@ BATCH, BATCH_ID, BATCH_END = "batch", "batch_id", "batch_end"
 
 LANE: Final = "batch"
 """What the manifest of a run says that submits batches."""
+
+_TOGETHER: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,34 @@ def records_in_batches(journal: Journal, annotator: str) -> set[str]:
     return {line.record for batch in open_batches(journal, annotator) for line in batch.lines.values()}
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What is with providers in batches, as one annotator sees it."""
+
+    records: frozenset[str]
+    """Those that it is asked about in batches of its own."""
+    requests: frozenset[str]
+    """Digests of the requests in its own batches."""
+    others: frozenset[str]
+    """Digests of the requests in batches of other annotators, which may be its own requests too."""
+    intents: frozenset[int]
+    by: Mapping[str, int]
+    """Annotators -> how many requests they have in batches."""
+
+    @classmethod
+    def of(cls, journal: Journal, annotator: str) -> "HandedOver":
+        """Return what is in batches now; call it under the lock of the run."""
+        batches = open_batches(journal)
+        by = {line.intent: batch.annotator for batch in batches for line in batch.lines.values()}
+        records = {line.record for batch in batches if batch.annotator == annotator for line in batch.lines.values()}
+        own, others = set[str](), set[str]()
+        for number, _, request in journal.unanswered() if by else ():
+            if number in by:
+                (own if by[number] == annotator else others).add(request)
+        counts = Counter(by.values())
+        return cls(frozenset(records), frozenset(own), frozenset(others), frozenset(by), counts)
+
+
 async def close_unsubmitted(journal: Journal) -> None:
     """Write down that requests were not sent which were meant for a batch that was never noted.
 
@@ -85,7 +117,7 @@ async def close_unsubmitted(journal: Journal) -> None:
         return
     runs = {run for run, _, body in journal.events("run") if body.get("lane") == LANE}
     noted = {line.intent for batch in open_batches(journal) for line in batch.lines.values()}
+    unsent = [number for number, run, _ in unanswered if run in runs and number not in noted]
     fault = ServerFault("the run ended before this request was submitted; it was not billed")
-    for number, run, _ in unanswered:
-        if run in runs and number not in noted:
-            await journal.write_error(number, fault)
+    for at in range(0, len(unsent), _TOGETHER):
+        await asyncio.gather(*(journal.write_error(number, fault) for number in unsent[at : at + _TOGETHER]))

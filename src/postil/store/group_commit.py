@@ -19,8 +19,8 @@ Write = Callable[[Appender], Result]
 _Queued = tuple[Write[Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 _LARGEST_GROUP: Final = 1024
-_MOST_TURNS: Final = 16
-"""Turns of the event loop that a write may wait for others, as long as every turn brings some."""
+_LONGEST_WAIT: Final = 0.005
+"""Seconds that a write may wait for others, as long as every turn of the event loop brings some."""
 
 
 class GroupCommit:
@@ -63,18 +63,18 @@ class GroupCommit:
         self._queue.append((write, loop, future))
         if self._waking is not loop:
             self._waking = loop
-            loop.call_soon(self._wake_up, loop, 0, 1)
+            loop.call_soon(self._wake_up, loop, 0, loop.time() + _LONGEST_WAIT)
         return future
 
-    def _wake_up(self, loop: asyncio.AbstractEventLoop, known: int, turn: int) -> None:
+    def _wake_up(self, loop: asyncio.AbstractEventLoop, known: int, until: float) -> None:
         """Wake the thread after a turn of the loop that brought no further write: one group for all that is ready.
 
         A busy loop gets few large groups, each of which costs it as much as a small one; an idle loop waits for
         nothing.
         """
         queued = len(self._queue)
-        if queued > known and turn < _MOST_TURNS:
-            loop.call_soon(self._wake_up, loop, queued, turn + 1)
+        if queued > known and loop.time() < until:
+            loop.call_soon(self._wake_up, loop, queued, until)
             return
         self._waking = None
         self._wake.set()

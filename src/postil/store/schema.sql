@@ -101,7 +101,7 @@ CREATE TABLE outcome (
   UNIQUE (annotator, record, revision)
 );
 
--- Everything else worth knowing later: runs begun and ended, priors, imports, students trained.
+-- Everything else worth knowing later: runs begun and ended, priors, imports, students trained, totals counted.
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
