@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postil.errors import DataError
-from postil.formats import export_row, flat_row, read_annotations, write_csv, write_jsonl, write_parquet
+from postil.formats import FORMATS, export_row, flat_row, read_annotations, write_csv, write_jsonl, write_parquet
 from postil.tasks.classification import Classification
 from postil.tasks.rating import Rating
+from postil.tasks.spans import Spans
 from postil.types import Abstention, Annotation, Confidence, Failure, Outcome, Provenance, Record
 
 TONE = Classification("tone", "What does the writer think?", labels=["good", "bad", "=x"])
@@ -176,3 +177,20 @@ def test_a_wrong_line_is_named_with_what_was_expected(tmp_path: Path, change: di
 )
 def test_a_line_that_lacks_what_matters_is_named(tmp_path: Path, key: str, what: str):
     assert what in str(refusal(tmp_path, {name: value for name, value in GOOD.items() if name != key}))
+
+
+@pytest.mark.parametrize("format_", ["csv", "tsv", "jsonl", "parquet"])
+def test_structures_come_back_from_every_table(tmp_path: Path, format_: str) -> None:
+    task = Spans("who", "Who is named?", labels=["person"])
+    answer = task.accept({"spans": [{"start": 0, "end": 3, "label": "person", "text": "Ann"}]})
+    record = Record("1", {"text": "Ann, and nobody else"})
+    given = Annotation(
+        "1", "m", answer, part_confidences={"spans/0": 0.5}, evidence=({"start": 0, "end": 3},), rejected=("a, b",)
+    )
+    row = export_row(record, given)
+    known = FORMATS[format_]
+    assert known.write is not None
+    path = tmp_path / f"out.{format_}"
+    known.write([row if format_ == "jsonl" else flat_row(row)], path)
+    [back] = read_annotations(path, task)
+    assert back.outcome == given

@@ -9,9 +9,9 @@ from typing import Final, get_args
 from postil.canonical import parse_json
 from postil.errors import DataError
 from postil.formats.format import Row, Source
-from postil.formats.gold import accepted
+from postil.formats.gold import accepted, cell_value
 from postil.formats.records import ID, id_text, read_rows
-from postil.tasks import Task
+from postil.tasks import VALUE_SCALES, Task
 from postil.types import (
     JSON,
     Abstention,
@@ -26,6 +26,7 @@ from postil.types import (
 
 __all__ = ["LocatedOutcome", "export_row", "flat_row", "outcome_of_row", "read_annotations"]
 
+_LISTS: Final = ("evidence", "rejected")
 _NESTED: Final = ("fields", "answer", "probabilities", "part_confidences", "provenance")
 
 
@@ -195,6 +196,8 @@ class _Reading:
     ) -> Annotation:
         whole = row.get("answer")
         answer = whole if isinstance(whole, Mapping) else {key: row[key] for key in self.task.answer_keys if key in row}
+        structured = self.task.scale not in VALUE_SCALES
+        answer = {key: cell_value(value, structured=structured) for key, value in answer.items()}
         if not answer:
             wanted = f"an answer in {', '.join(map(repr, self.task.answer_keys))}"
             raise _wrong(place, wanted, dict(row), "Add the answer, or remove the line.")
@@ -231,6 +234,8 @@ def _unflattened(row: Mapping[str, JSON]) -> dict[str, JSON]:
                 whole.setdefault(outer, {})[inner] = value
         elif key in _NESTED and isinstance(value, str):
             whole[key] = _object(value)
+        elif key in _LISTS:
+            whole[key] = cell_value(value, structured=True)
         else:
             whole[key] = value
     return whole

@@ -11,7 +11,7 @@ from postil.formats.records import ID, id_text, read_rows
 from postil.tasks import VALUE_SCALES, Task
 from postil.types import JSON, Answer, Record
 
-__all__ = ["Gold", "accepted", "gold_answer", "held_answer", "read_gold"]
+__all__ = ["Gold", "accepted", "cell_value", "gold_answer", "held_answer", "read_gold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def gold_answer(
 
 def _check_object(value: JSON, task: Task, field: str) -> None:
     """Check that one field holds an answer of several keys: as an object, or in a table's cell as JSON."""
-    if not isinstance(_value(value, structured=True), Mapping):
+    if not isinstance(cell_value(value, structured=True), Mapping):
         raise DataError(
             f"expected an object with the keys {', '.join(map(repr, task.answer_keys))} in the field {field!r},"
             f" got {type(value).__name__}",
@@ -67,16 +67,16 @@ def held_answer(
     A `field` holds an object with some of the keys, or the value of the first.
     """
     if field is None:
-        return {key: _value(fields[key], structured) for key in keys if not _open(fields.get(key))}
+        return {key: cell_value(fields[key], structured=structured) for key in keys if not _open(fields.get(key))}
     if _open(fields.get(field)):
         return {}
-    value = _value(fields[field], structured)
+    value = cell_value(fields[field], structured=structured)
     if isinstance(value, Mapping) and any(key in value for key in keys):
         return value
     return {keys[0]: value}
 
 
-def _value(value: JSON, structured: bool) -> JSON:
+def cell_value(value: JSON, *, structured: bool) -> JSON:
     """Return a value; what a table's cell holds as JSON, where answers are structures."""
     if not structured or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value

@@ -206,11 +206,14 @@ def build_annotator(
     )
 
 
+_EVEN_SCALES: Final = frozenset({"nominal", "ordinal", "hierarchical"})
+
+
 def _calibration(settings: AnnotatorSettings, task: Task) -> Calibration:
-    """Return how the prior is measured; calibration makes answers equally frequent, which ratings never are."""
+    """Return how the prior is measured; calibration makes answers equally frequent, which only labels may be."""
     if settings.calibrate != "auto":
         return settings.calibrate
-    return "none" if task.scale == "interval" else "batch"
+    return "batch" if task.scale in _EVEN_SCALES else "none"
 
 
 def _selector(

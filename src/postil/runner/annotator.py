@@ -112,6 +112,11 @@ class PromptedAnnotator:
         }
 
     @cached_property
+    def _compound(self) -> CompoundTask | None:
+        """The task, if it is compound: to ask a protocol about each record would cost as much as all the rest."""
+        return self.task if isinstance(self.task, CompoundTask) else None
+
+    @cached_property
     def id(self) -> str:
         """The digest of the spec."""
         return digest(self.spec)
@@ -119,7 +124,7 @@ class PromptedAnnotator:
     @cached_property
     def parts(self) -> tuple[Task, ...]:
         """The tasks that are asked, one for each prompt."""
-        return self.task.parts if isinstance(self.task, CompoundTask) else (self.task,)
+        return (self.task,) if self._compound is None else self._compound.parts
 
     def request(self, record: Record) -> Request:
         """Return what the engine is asked first about a record.
@@ -192,9 +197,9 @@ class PromptedAnnotator:
 
     def _shown(self, part: int, record: Record, readings: Sequence[Reading]) -> Record:
         """Return what a part is asked about, given what was read from the replies to the parts before."""
-        if not isinstance(self.task, CompoundTask):
+        if self._compound is None:
             return record
-        return self.task.part_record(part, record, [each.answer for each in readings if each.answer is not None])
+        return self._compound.part_record(part, record, [each.answer for each in readings if each.answer is not None])
 
     def _posed(self, part: int, record: Record) -> tuple[Task, Prompt]:
         """Return the task and the prompt of a part, narrowed to the candidates for a record where there are any."""
@@ -207,8 +212,8 @@ class PromptedAnnotator:
 
     def _request(self, part: int, task: Task, prompt: Prompt, shown: Record, record: Record) -> Request:
         demonstrations: Sequence[Demonstration] = () if self.selector is None else self.selector.select(record)
-        if isinstance(self.task, CompoundTask):
-            demonstrations = [_of_part(self.task, part, each) for each in demonstrations]
+        if self._compound is not None:
+            demonstrations = [_of_part(self._compound, part, each) for each in demonstrations]
         elif self.candidates is not None:
             # A label that is not offered would teach the model to answer what is not read.
             demonstrations = [each for each in demonstrations if _is_answer(task, each.answer)]
@@ -235,9 +240,9 @@ class PromptedAnnotator:
 
     def _outcome(self, record: Record, readings: Sequence[Reading], provenance: Provenance) -> Outcome:
         reading = readings[-1]
-        if reading.answer is not None and isinstance(self.task, CompoundTask):
+        if reading.answer is not None and self._compound is not None:
             try:
-                reading = self.task.combine(readings)
+                reading = self._compound.combine(readings)
             except AnswerError as error:
                 return Failure(record.id, self.id, error.failure_class, str(error), provenance)
         if reading.answer is None:
