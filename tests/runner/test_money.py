@@ -116,7 +116,18 @@ def test_a_budget_in_dollars_needs_a_price(journal: Journal) -> None:
 
 
 async def test_requests_that_were_under_way_when_a_run_died_count_as_paid(journal: Journal) -> None:
-    engine = Billed()
+    class Holding(Billed):
+        """Bills a few requests more than it ever answers, until it is let go."""
+
+        held = True
+
+        async def complete(self, request: Request) -> Completion:
+            completion = await super().complete(request)
+            if self.held and len(self.requests) > 6:
+                await asyncio.Event().wait()
+            return completion
+
+    engine = Holding()
     worst = PRICE.cost(one_request(engine))
     budget = Budget(usd=20.5 * worst)
     double = scene.annotator(engine)
@@ -127,6 +138,7 @@ async def test_requests_that_were_under_way_when_a_run_died_count_as_paid(journa
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await journal.settled()
+    engine.held = False
     unseen = journal.unseen()
     assert unseen.requests == journal.open_intents() > 0
     assert unseen.usd == pytest.approx(sum([worst] * unseen.requests), rel=0.02)

@@ -143,7 +143,7 @@ class Limits:
         with self._lock:
             # Where the pace is known, it is the pace that was wrong.
             if isinstance(error, (Overloaded, AttemptTimedOut)) or (
-                isinstance(error, RateLimited) and not ticket.pool.is_limited
+                isinstance(error, RateLimited) and not (ticket.pool.is_limited or ticket.pool.learnt.gave_up)
             ):
                 self.window.trouble(now, ticket.at, self.in_flight)
             self.in_flight -= 1

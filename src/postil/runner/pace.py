@@ -40,6 +40,9 @@ _STEP: Final = 100
 _GROWTH: Final = 0.03
 _FORGOTTEN: Final = 20
 _RESUMES: Final = 32
+_MOST_DOUBTS: Final = 16
+_ANEW: Final = 2000
+"""Good replies after which a server is believed again to have a pace."""
 _ENOUGH: Final = 5
 _WORTH: Final = 20
 """After so many times as long as the last trouble took, feeling for more is worth another one."""
@@ -177,6 +180,10 @@ class Learnt:
         self._trouble: float | None = None
         self._calm_from = 0.0
         self._calm = self._patience = self._steps = 0
+        # Refusals soon after another one, less those long after it.
+        self._doubts = self._good = 0
+        self.gave_up = False
+        """Whether the server refuses whatever the pace."""
 
     def sent(self, now: float) -> None:
         """Hear of a request that leaves."""
@@ -196,12 +203,15 @@ class Learnt:
 
     def good(self, now: float) -> None:
         """Hear of a request that was taken: after many of them, feel for more, in larger and larger steps."""
+        self._calm += 1
+        self._good += 1
+        if self.gave_up and (self._calm >= _PATIENCE or self._good >= _ANEW):
+            self.gave_up = False
         if self.bucket is None:
             return
         if self._trouble is not None:
             self._calm_from = now + _WORTH * (now - self._trouble)
             self._trouble = None
-        self._calm += 1
         if self._calm < self._patience or self._calm % _STEP or now < self._calm_from:
             return
         self.bucket.rate *= 1 + _GROWTH * 2 ** (self._steps // 4)
@@ -224,6 +234,24 @@ class Learnt:
         """
         if not self._refused:
             return
+        self._weigh()
+        if not self.gave_up:
+            self._learn(over, now)
+        self._resumes.append((now, self._taken))
+        self._patience = _PATIENCE * self._refused
+        self._refused = self._calm = self._steps = 0
+
+    def _weigh(self) -> None:
+        """Give up on a server that goes on refusing however slowly it is asked: it is not the pace."""
+        if self._calm < _STEP:
+            self._doubts += 1
+        elif self._calm >= _PATIENCE:
+            self._doubts = max(0, self._doubts - 1)
+        if self._doubts > _MOST_DOUBTS:
+            self.gave_up, self.bucket = True, None
+            self._doubts = self._good = 0
+
+    def _learn(self, over: float, now: float) -> None:
         # A second's worth: fewer say nothing.
         enough = max(_ENOUGH, self.bucket.rate if self.bucket is not None else 0.0)
         marks = [*self._marks][:1] + [mark for mark in self._resumes if self._taken - mark[1] >= enough][-1:]
@@ -231,9 +259,6 @@ class Learnt:
         if paces:
             rate = _CLOSE * min(paces)
             self.bucket = Bucket(rate, max(1.0, rate / 10), now)
-        self._resumes.append((now, self._taken))
-        self._patience = _PATIENCE * self._refused
-        self._refused = self._calm = self._steps = 0
 
 
 class Pool:
