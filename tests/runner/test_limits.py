@@ -137,6 +137,18 @@ def test_what_one_run_has_learnt_the_next_one_knows() -> None:
     assert second <= 1
 
 
+@pytest.mark.parametrize("share", [0.003, 0.01, 0.1])
+@pytest.mark.parametrize("asked", [None, 0.1])
+def test_a_server_that_refuses_whatever_the_pace_is_not_asked_more_and_more_slowly(
+    share: float, asked: float | None
+) -> None:
+    rng = random.Random(2)
+    server = Server(fails=lambda _: RateLimited("no", retry_after=asked) if rng.random() < share else None)
+    crowd = virtual.run(Crowd(server, 8, 6000).ask())
+    assert (crowd.done, crowd.failed) == (6000, 0)
+    assert crowd.done / crowd.ended >= 10, "forty without refusals, all of whom wait at each of them"
+
+
 def test_the_absurd_wish_of_a_server_holds_it_up_for_a_minute_and_not_for_a_day() -> None:
     async def ask() -> Crowd:
         asked = iter([86_400.0])

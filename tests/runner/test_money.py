@@ -84,7 +84,10 @@ async def test_what_is_billed_stays_within_the_budget_and_uses_it(
         assert billed > (allowed or 0) - 2 * worst, "no more than the last request is left over"
     assert journal.open_intents() == 0
     again = await scene.run(journal, double, price=PRICE, budget=budget, policy=policy)
-    assert (again.stopped, {"usd": engine.usd, "tokens": engine.tokens}[limit]) == ("budget", billed)
+    more = {"usd": engine.usd, "tokens": engine.tokens}[limit]
+    assert again.stopped == "budget"
+    # What waited in a pause that the server had asked for was not sent any more, and is now.
+    assert more <= (allowed or 0) if failing else more == billed
 
 
 @pytest.mark.parametrize("concurrency", [1, 16])
@@ -92,9 +95,12 @@ async def test_no_more_requests_leave_than_the_budget_has(concurrency: int, jour
     engine = Billed(failing=0.3)
     policy = Policy(concurrency, 3, first_wait=0.001)
     summary = await scene.run(journal, scene.annotator(engine), budget=Budget(requests=25), policy=policy)
-    assert (summary.stopped, len(engine.requests), summary.spending.requests) == ("budget", 25, 25)
+    assert (summary.stopped, summary.spending.requests) == ("budget", 25)
+    # What waits in a pause that the server has asked for is not sent once the run has stopped.
+    assert 25 - concurrency < len(engine.requests) <= 25
     more = await scene.run(journal, scene.annotator(engine), budget=Budget(requests=30), policy=policy)
-    assert (more.stopped, len(engine.requests)) == ("budget", 30), "a budget is the project's, not a run's"
+    assert (more.stopped, journal.spending().requests) == ("budget", 30), "a budget is the project's, not a run's"
+    assert len(engine.requests) <= 30
 
 
 @pytest.mark.parametrize("budget", [Budget(usd=0.0), Budget(tokens=0), Budget(requests=0)])
@@ -233,14 +239,15 @@ async def test_a_request_waits_for_room_that_others_in_flight_will_leave() -> No
 @pytest.mark.parametrize(
     ("budget", "price", "counts"),
     [
-        (Budget(), PRICE, False),
-        (Budget(requests=3, seconds=1.0), PRICE, False),
+        (Budget(), None, False),
+        (Budget(), FREE, False),
+        (Budget(), PRICE, True),
         (Budget(usd=1.0), FREE, False),
         (Budget(usd=1.0), PRICE, True),
         (Budget(tokens=9), FREE, True),
     ],
 )
-def test_tokens_are_counted_only_where_a_limit_needs_them(budget: Budget, price: Price, counts: bool) -> None:
+def test_tokens_are_counted_wherever_they_cost_something(budget: Budget, price: Price | None, counts: bool) -> None:
     assert Ledger(budget, price).counts_tokens is counts
 
 

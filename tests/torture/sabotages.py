@@ -30,6 +30,7 @@ EXPORTS: Final = f"{_T}/test_kills.py::test_killed_in_an_export_the_file_is_the_
 FULL_EXPORTS: Final = f"{_T}/test_kills.py::test_a_disk_that_fails_leaves_the_old_export"
 HELD: Final = f"{_T}/test_lost.py::test_hold_pays_nothing_twice_and_says_what_it_left"
 NASTY: Final = f"{_T}/test_nasty.py"
+BATCHES: Final = f"{_T}/test_batches.py"
 CANARIES: Final = f"{_T}/test_canaries.py"
 
 
@@ -291,6 +292,30 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "if too_few or self._lengths.is_cut(",
             "if False and self._lengths.is_cut(",
             f"{BAD_RECORD}[read_little]",
+        ),
+    ),
+    *_in(
+        "runner/submitted.py",
+        (
+            "what was collected is collected again",
+            "if line.intent in unanswered}",
+            "if line.intent}",
+            f"{BATCHES}::test_killed_at_a_point_no_batch_is_submitted_twice[after the reply is kept-1]",
+        ),
+    ),
+    *_in(
+        "engines/batch.py",
+        (
+            "a batch does not say whose it is",
+            '"metadata": {_METADATA: token},',
+            '"metadata": {},',
+            f"{BATCHES}::test_killed_at_a_point_no_batch_is_submitted_twice[after a batch was submitted-1]",
+        ),
+        (
+            "failed requests of a batch are not read",
+            'for key in ("output_file_id", "error_file_id")',
+            'for key in ("output_file_id",)',
+            f"{BATCHES}::test_a_batch_that_expires_loses_no_paid_answer",
         ),
     ),
     *_in(

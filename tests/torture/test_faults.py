@@ -1,6 +1,6 @@
 """A lying, slow, broken or empty provider: every record ends once, with its own answer or a named reason.
 
-Cases R3, R7 to R12, A1, A3, A5, A11 and J5 of docs/reliability.md, through the command line against the server.
+Cases R3, R7 to R12, A1, A3, A5, A11 and J5 of docs/reliability.md: through the command line against the server.
 """
 
 import unicodedata

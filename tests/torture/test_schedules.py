@@ -49,7 +49,6 @@ def test_no_request_comes_while_a_pause_is_on(lived: Lived) -> None:
     assert lived.early == {}
 
 
-@pytest.mark.xfail(strict=True, reason="the learnt pace halves without end: the run waits for years")
 def test_a_server_that_refuses_at_random_stalls_nothing() -> None:
     assert story_of(20240286, records=150).problems == []
 

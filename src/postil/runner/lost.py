@@ -47,7 +47,7 @@ def _most(
 
 
 def _derived(journal: Journal, annotator: PromptedAnnotator, price: Price | None, lost: LostRequest) -> float | None:
-    """Return the most that a request can come to which left without a budget, as far as it can be rendered again."""
+    """Return the most that a request can come to which left without a price, as far as it can be rendered again."""
     if price is None or lost.record is None:
         return None
     for record in journal.some_records([lost.record]):

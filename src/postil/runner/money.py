@@ -72,9 +72,8 @@ class Ledger:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether the budget needs to know how many tokens a request can take."""
-        priced = self.price is not None and self.price != FREE
-        return self.budget.tokens is not None or (self.budget.usd is not None and priced)
+        """Whether it must be known how many tokens a request can take: for a budget, even one that a later run has."""
+        return self.budget.tokens is not None or (self.price is not None and self.price != FREE)
 
     def worst(self, usage: Usage) -> Worst:
         """Return what a usage comes to at most."""

@@ -38,12 +38,14 @@ _CLOSE: Final = 0.97
 _PATIENCE: Final = 200
 _STEP: Final = 100
 _GROWTH: Final = 0.03
-_FORGOTTEN: Final = 20
+_FORGOTTEN: Final = 6
 _RESUMES: Final = 32
-_MOST_DOUBTS: Final = 16
+_CONTRADICTED: Final = 2.5
+_MEMORY: Final = 600.0
+"""Seconds after which a limit may have become another one."""
 _ANEW: Final = 2000
 """Good replies after which a server is believed again to have a pace."""
-_ENOUGH: Final = 5
+_ENOUGH: Final = 10
 _WORTH: Final = 20
 """After so many times as long as the last trouble took, feeling for more is worth another one."""
 
@@ -179,21 +181,30 @@ class Learnt:
         # When the first request was refused since one was taken.
         self._trouble: float | None = None
         self._calm_from = 0.0
+        # The pace that was good before the last step.
+        self._sure = 0.0
         self._calm = self._patience = self._steps = 0
-        # Refusals soon after another one, less those long after it.
-        self._doubts = self._good = 0
+        # The most that were taken in a minute, and when.
+        self._most, self._most_at = 0, 0.0
+        self._good = 0
         self.gave_up = False
         """Whether the server refuses whatever the pace."""
 
     def sent(self, now: float) -> None:
         """Hear of a request that leaves."""
         if not self._marks or now >= self._marks[-1][0] + 1:
-            self._marks.append((now, self._taken))
-            while self._marks[0][0] < now - _MINUTE:
-                self._marks.popleft()
+            self._mark(now)
         self._taken += 1
         if self.bucket is not None:
             self.bucket.take(1)
+
+    def _mark(self, now: float) -> None:
+        self._marks.append((now, self._taken))
+        while self._marks[0][0] < now - _MINUTE:
+            self._marks.popleft()
+        in_a_minute = self._taken - self._marks[0][1]
+        if in_a_minute >= self._most or now > self._most_at + _MEMORY:
+            self._most, self._most_at = in_a_minute, now
 
     def withdrawn(self) -> None:
         """Hear of a request that has not left after all."""
@@ -214,7 +225,8 @@ class Learnt:
             self._trouble = None
         if self._calm < self._patience or self._calm % _STEP or now < self._calm_from:
             return
-        self.bucket.rate *= 1 + _GROWTH * 2 ** (self._steps // 4)
+        self._sure = self.bucket.rate
+        self.bucket.rate *= 1 + _GROWTH * 2**self._steps
         self._steps += 1
         if self._steps > _FORGOTTEN:
             self.bucket = None
@@ -234,31 +246,27 @@ class Learnt:
         """
         if not self._refused:
             return
-        self._weigh()
         if not self.gave_up:
             self._learn(over, now)
         self._resumes.append((now, self._taken))
         self._patience = _PATIENCE * self._refused
         self._refused = self._calm = self._steps = 0
 
-    def _weigh(self) -> None:
-        """Give up on a server that goes on refusing however slowly it is asked: it is not the pace."""
-        if self._calm < _STEP:
-            self._doubts += 1
-        elif self._calm >= _PATIENCE:
-            self._doubts = max(0, self._doubts - 1)
-        if self._doubts > _MOST_DOUBTS:
-            self.gave_up, self.bucket = True, None
-            self._doubts = self._good = 0
-
     def _learn(self, over: float, now: float) -> None:
-        # A second's worth: fewer say nothing.
-        enough = max(_ENOUGH, self.bucket.rate if self.bucket is not None else 0.0)
+        if self.bucket is not None and self._calm >= _STEP * self._refused:
+            # It was good for long: the last step was too much, or it was no matter of pace at all.
+            self.bucket.rate = self._sure
+            return
+        # A second's worth at the least that the limit can be: fewer say nothing.
+        enough = max(_ENOUGH, self._most / (2 * _MINUTE))
         marks = [*self._marks][:1] + [mark for mark in self._resumes if self._taken - mark[1] >= enough][-1:]
         paces = [(self._taken - taken) / (over - at) for at, taken in marks if self._taken > taken and over > at]
         if paces:
-            rate = _CLOSE * min(paces)
+            self._sure = rate = _CLOSE * min(paces)
             self.bucket = Bucket(rate, max(1.0, rate / 10), now)
+        if self.bucket is not None and self.bucket.rate * _MINUTE < self._most / _CONTRADICTED:
+            # A limit by the minute lets no more than twice as many through in any minute: it is not the pace.
+            self.gave_up, self.bucket, self._good = True, None, 0
 
 
 class Pool:

@@ -79,7 +79,7 @@ class Intent:
     request: str
     attempt: int
     most_tokens: int | None = None
-    """The most it can come to, where a budget asked for it."""
+    """The most it can come to, where a price or a budget asked for it."""
     most_usd: float | None = None
 
 
@@ -103,7 +103,7 @@ class LostRequest:
     annotator: str
     record: str | None
     most_usd: float | None
-    """The most it can have come to; `None` where no budget asked for it."""
+    """The most it can have come to; `None` where no price was known."""
     open: bool
     """Whether nothing came back at all; else it is known how it was lost."""
 
@@ -542,7 +542,7 @@ class Journal:
     def unseen(self) -> Unseen:
         """Return what may have been paid for without a reply that was seen: open intents, and replies lost on the way.
 
-        A budget must count the most that each can have come to. Requests that left without a budget are counted as
+        A budget must count the most that each can have come to. Requests that left without a price are counted as
         requests only.
         """
         totals = self._totals()
