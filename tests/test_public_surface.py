@@ -39,7 +39,19 @@ _PUBLIC = [
     "annotate_async",
 ]
 _HEAVY = (
-    *("aiohttp", "altair", "apsw", "duckdb", "minijinja", "numpy", "onnxruntime", "pandas", "polars", "pydantic"),
+    *(
+        "aiohttp",
+        "altair",
+        "apsw",
+        "duckdb",
+        "httptools",
+        "minijinja",
+        "numpy",
+        "onnxruntime",
+        "pandas",
+        "polars",
+        "pydantic",
+    ),
     *("ray", "scipy", "sklearn", "tokenizers", "torch", "transformers", "vl_convert", "xllamacpp"),
 )
 _LOADED = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-# Postil loads it with its first request; where imports are left out, it is one.
-import aiohttp  # noqa: F401  # pyright: ignore[reportUnusedImport]
+# Postil loads them with its first request; where imports are left out, they are some.
+import httptools  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 from postil import Project
 from postil.tasks.kinds import task_from_spec

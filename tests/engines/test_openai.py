@@ -482,6 +482,6 @@ def test_making_an_engine_loads_no_http() -> None:
     code = (
         "import sys; from postil.engines.openai import OpenAIEngine\n"
         "OpenAIEngine(base_url='http://127.0.0.1:1/v1', model='m')\n"
-        "sys.exit('aiohttp' in sys.modules)"
+        "sys.exit('httptools' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,15 +1,13 @@
 """Everything that can go wrong on the way, with a real server, and what it is called here (reliability R7 to R11)."""
 
 import asyncio
+import asyncio.base_events
 import errno
 import json
 import os
-import ssl
 from typing import Any, get_args
 
-import aiohttp
 import pytest
-from aiohttp.client_reqrep import ConnectionKey
 
 from postil.engines.openai import OpenAIEngine
 from postil.errors import (
@@ -300,19 +298,6 @@ async def test_https_to_a_server_that_speaks_http_stops_the_run(fake_server: Fak
     assert type(error) is ServerUnreachable
 
 
-async def test_a_certificate_that_is_not_trusted_stops_the_run(
-    fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        key = ConnectionKey("127.0.0.1", 443, True, True, None, None, None)
-        raise aiohttp.ClientConnectorCertificateError(key, ssl.SSLCertVerificationError("self-signed certificate"))
-
-    monkeypatch.setattr(aiohttp.ClientSession, "post", refuse)
-    error = await failure(Reply(), fake_server)
-    assert type(error) is ServerUnreachable
-    assert "self-signed certificate" in str(error)
-
-
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
@@ -326,11 +311,10 @@ async def test_a_certificate_that_is_not_trusted_stops_the_run(
 async def test_errors_while_connecting_that_pass_by_themselves_do_not_stop_the_run(
     fake_server: FakeServer, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[EngineError]
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        key = ConnectionKey("127.0.0.1", 80, False, True, None, None, None)
-        raise aiohttp.ClientConnectorError(key, OSError(number, os.strerror(number)))
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(aiohttp.ClientSession, "post", refuse)
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "create_connection", refuse)
     error = await failure(Reply(), fake_server)
     assert type(error) is kind
     assert os.strerror(number) in str(error)

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 import apsw
 
-import postil.engines._wire
+import postil.engines._http
 import postil.engines.batch
 import postil.engines.openai
 import postil.project.exporting
@@ -35,8 +35,8 @@ _METHODS: Final[dict[str, tuple[Any, str, Moment]]] = {
     "before the intent": (postil.store.journal.Journal, "write_intent", "before"),
     "after the intent": (postil.store.journal.Journal, "write_intent", "after"),
     "before the request": (postil.engines.openai.OpenAIEngine, "complete", "before"),
-    "after the request was billed": (postil.engines._wire, "_received", "before"),
-    "after the reply came": (postil.engines._wire, "_received", "after"),
+    "after the request was billed": (postil.engines._http.Connection, "_complete", "before"),
+    "after the reply came": (postil.engines._http.Connections, "exchange", "after"),
     "before the reply is kept": (postil.store.journal.Journal, "write_reply", "before"),
     "after the reply is kept": (postil.store.journal.Journal, "write_reply", "after"),
     "before a batch is submitted": (postil.engines.batch.OpenAIBatches, "submit", "before"),

@@ -7,6 +7,7 @@ both result files are read, that of finished requests and that of failed ones (R
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import aiohttp
 from yarl import URL
 
+from postil.engines._refusals import complaint_of, error_for
 from postil.engines._words import Secret, quoted
 from postil.errors import BrokenReply, ConnectionLost, EngineError, ServerFault
 from postil.types import Completion, Request
@@ -35,6 +37,8 @@ _SLOWEST: Final = 20_000
 _LONGEST_LINE: Final = 10_000_000
 """As long as a reply may be in the live lane."""
 _NOT_DONE: Final = frozenset({"batch_expired", "batch_cancelled", "request_cancelled"})
+
+_NOT_THERE: Final = (404, 405, 410, 501)
 
 _Wanted = TypeVar("_Wanted")
 
@@ -199,7 +203,7 @@ class OpenAIBatches:
             page = await self._json("GET", "batches", params={"limit": "100", **after})
             listed = page.get("data")
             if not isinstance(listed, list):
-                raise BrokenReply(f"expected a list of batches from {self._url}, got {str(page)[:200]}")
+                raise BrokenReply(f"expected a list of batches from {self._url / 'batches'}, got {str(page)[:200]}")
             for each in listed:
                 metadata = each.get("metadata") if isinstance(each, dict) else None
                 if isinstance(metadata, dict) and metadata.get(_METADATA) == token:
@@ -207,7 +211,7 @@ class OpenAIBatches:
             if not page.get("has_more") or not listed:
                 return None
             after = {"after": _text(listed[-1], "id")}
-        raise BrokenReply(f"{self._url} lists more batches than can be looked through")
+        raise BrokenReply(f"{self._url / 'batches'} lists more batches than can be looked through")
 
     async def look(self, batch: str) -> Batch:
         """Return how a batch is doing.
@@ -288,7 +292,9 @@ class OpenAIBatches:
         except (aiohttp.ClientError, OSError) as error:
             failure = self._lost(method, path, error, expired=deadline.expired())
         else:
-            return received if 200 <= status < 300 else self._complain(status, headers, received)
+            if 200 <= status < 300:
+                return received
+            failure = self._complaint(path, status, headers, received)
         # Outside the handler: aiohttp's errors hold the request's headers and must not hang on ours as a context.
         raise failure
 
@@ -297,7 +303,7 @@ class OpenAIBatches:
         async with await self._within(self._seconds, path, self._asked("GET", path)) as response:
             if not 200 <= response.status < 300:
                 words = await self._within(self._seconds, path, response.read())
-                self._complain(response.status, response.headers, words)
+                raise self._complaint(path, response.status, response.headers, words)
             clock, left, rest = asyncio.get_running_loop().time, self._seconds, b""
             while True:
                 before = clock()
@@ -338,9 +344,12 @@ class OpenAIBatches:
         words = "no answer in time" if expired else quoted(str(error), self._engine.secret)
         return ConnectionLost(f"{method} {self._url / path}: {words}")
 
-    def _complain(self, status: int, headers: Mapping[str, str], received: bytes) -> bytes:
-        self._engine.read(status, headers, received, Request((), 1))
-        raise ServerFault(f"{self._url} answered with status {status}")
+    def _complaint(self, path: str, status: int, headers: Mapping[str, str], received: bytes) -> EngineError:
+        complaint = complaint_of(status, headers, received, time.time())
+        error = error_for(complaint, url=str(self._url / path), secret=self._engine.secret, sent=frozenset())
+        if status in _NOT_THERE:
+            error.hint = "Servers without files and batches have no batch lane: annotate without --batch."
+        return error
 
 
 def _batch(values: Mapping[str, Any]) -> Batch:

@@ -22,7 +22,7 @@ from postil.engines._words import Secret, quoted
 from postil.errors import BrokenReply, ContextExceeded, DataError, RecordRejected, SettingsError
 from postil.types import JSON, Account, Capabilities, Completion, Message, Request
 
-if TYPE_CHECKING:  # aiohttp takes longer to load than all else here, and not all that makes an engine asks it
+if TYPE_CHECKING:  # TLS takes longer to load than all else here, and not all that makes an engine asks it
     from postil.engines._wire import Wire
 
 _TOP_LOG_PROBS: Final = 20
@@ -133,8 +133,8 @@ class OpenAIEngine:
         encoded = self._encoded(body, request)
         # The same for every attempt, in this run and the next: a server that knows it answers, and bills, only once.
         once = {"Idempotency-Key": f"postil-{hashlib.sha256(encoded).hexdigest()}-{request.replicate}"}
-        status, headers, received = await self._wire().exchange(encoded, once)
-        return self._checked(request, self._read(status, headers, received, request, body))
+        came = await self._wire().exchange(encoded, once)
+        return self._checked(request, self._read(came.status, came.headers, came.body, request, body))
 
     def read(self, status: int, headers: Mapping[str, str], received: bytes, request: Request) -> Completion:
         """Return the completion in a response that came another way, such as in a file of results.
@@ -214,7 +214,7 @@ class OpenAIEngine:
         loop = asyncio.get_running_loop()
         wire = self._wires.get(loop)
         if wire is None:
-            from postil.engines._wire import Wire  # noqa: PLC0415 - aiohttp, with the first request
+            from postil.engines._wire import Wire  # noqa: PLC0415 - TLS, with the first request
 
             self._wires = {other: held for other, held in self._wires.items() if not other.is_closed()}
             wire = self._wires[loop] = Wire.opened(
