@@ -53,6 +53,10 @@ class BatchServer(FakeServer):
         """What becomes of the lines of finished requests before they are handed out."""
         self.most_enqueued = 10**9
         """Larger batches fail as the provider's do."""
+        self.most_open = 10**9
+        """Batches beyond so many at once fail too."""
+        self.open: list[int] = []
+        """How many batches were in progress whenever one had been submitted."""
         self.finished_share = 1.0
         """Beyond this share of its lines a batch expires."""
         self.lists = True
@@ -130,6 +134,9 @@ class BatchServer(FakeServer):
         assert len({line["custom_id"] for line in lines}) == len(lines)
         batch = Submitted(f"batch_{len(self.batches)}", lines, asked.get("metadata") or {})
         self.batches.append(batch)
+        self.open.append(sum(each.status == "in_progress" for each in self.batches))
+        if self.open[-1] > self.most_open:
+            self._refuse(batch)
         return hung_up(request) if self.lose_create else web.json_response(batch.to_json())
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -165,8 +172,7 @@ class BatchServer(FakeServer):
 
     def _work(self, batch: Submitted) -> None:
         if len(batch.lines) > self.most_enqueued:
-            batch.status = "failed"
-            batch.errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]
+            self._refuse(batch)
             return
         finished = round(self.finished_share * len(batch.lines))
         good: Lines = []
@@ -183,6 +189,10 @@ class BatchServer(FakeServer):
         for name, rows in (("output_file_id", self.mangle(good)), ("error_file_id", bad)):
             if rows:
                 batch.files[name] = self.keep(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+
+    def _refuse(self, batch: Submitted) -> None:
+        batch.status = "failed"
+        batch.errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]
 
     def _answered(self, body: dict[str, Any]) -> tuple[int, Any]:
         key = json.dumps(body, sort_keys=True)

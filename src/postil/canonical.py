@@ -31,8 +31,7 @@ def canonical_json(value: Any) -> bytes:
     Raises:
         DataError: the value is no JSON.
     """
-    text = json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")
+    return _ENCODE(plain_json(value)).encode("utf-8", "backslashreplace")
 
 
 def digest(value: Any) -> str:
@@ -154,6 +153,10 @@ def _short(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+# Made once; nothing refers to itself, for `plain_json` has gone to the end of it.
+_ENCODE: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_fraction, parse_int=_whole, parse_constant=_no_constant
 )

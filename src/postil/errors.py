@@ -17,6 +17,7 @@ PostilError
     │   └── ContextExceeded, CostCapReached, EmptyRecord, MissingField
     ├── Transient               worth another attempt
     │   ├── RateLimited, ServerFault (Overloaded, BrokenReply), ConnectionLost, AttemptTimedOut
+    │   └── NotSent
     └── RunFatal                no request can work: the run stops, records stay pending (exit 3)
         ├── AuthenticationFailed, UnknownModel, QuotaExhausted, ServerUnreachable, SettingsRejected
 """
@@ -45,6 +46,7 @@ __all__ = [
     "MissingExtraError",
     "MissingField",
     "NotFound",
+    "NotSent",
     "OutsideLabels",
     "PostilError",
     "QuotaExhausted",
@@ -275,6 +277,10 @@ class AttemptTimedOut(Transient):
     """No whole reply within the attempt's deadline; the request may have been billed (reliability R7)."""
 
     failure_class = "timeout"
+
+
+class NotSent(Transient):
+    """The request was written down and did not leave after all: nothing was asked, and nothing can be billed."""
 
 
 class RunFatal(EngineError):

@@ -70,6 +70,9 @@ class Annotation:
     rejected: tuple[str, ...] = ()
     """What the reply said beside the answer that could not be used, with the reasons: counted, never guessed."""
     provenance: Provenance = Provenance()
+    placings: Mapping[str, str] | None = None
+    """How the quotes behind parts of the answer were found in the text, by the places of the parts: "spans/0" ->
+    "exact", "form", "case" or "fuzzy" (reliability A9). `None` where nothing was quoted, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -507,6 +507,10 @@ def test_what_was_answered_is_told_as_the_kind_has_it(kind: str, labels: tuple[s
         ("accuracy/first_name", "Right in first_name"),
         ("rouge_l", "ROUGE-L"),
         ("raters_alpha", "Krippendorff’s α of the raters"),
+        ("placed_exactly", "Placed letter by letter"),
+        ("token_f1_all", "Token F1, missing counted as nothing found"),
+        ("rouge_l_all", "ROUGE-L, missing counted as nothing"),
+        ("number_match_all", "Right number, missing counted as wrong"),
         ("unlabelled_f1_all", "Unlabelled F1, missing counted as nothing found"),
     ],
 )

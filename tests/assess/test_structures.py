@@ -158,6 +158,26 @@ def test_spans_that_could_not_be_placed_are_counted() -> None:
     assert "aligned" not in measure(TASK, {}, gold).metrics
 
 
+def test_quotes_that_were_placed_inexactly_are_counted_with_their_methods() -> None:
+    """Reliability A9: the method is reported; what nobody quoted, as in an import, is not counted as exact."""
+    gold: dict[str, Answer] = {str(at): answer((0, "PER")) for at in range(3)}
+    outcomes: dict[str, Outcome] = {
+        "0": Annotation("0", "m", answer((0, "PER"), (1, "PER")), placings={"spans/0": "exact", "spans/1": "fuzzy"}),
+        "1": Annotation("1", "m", answer((0, "PER")), placings={"spans/0": "case"}),
+        "2": Annotation("2", "m", answer((0, "PER"))),
+    }
+    made = measure(TASK, outcomes, gold)
+    share = made.metrics["placed_exactly"]
+    assert share.value == 1 / 3
+    assert 0 <= share.low < share.value < share.high <= 1
+    assert "2 of 3 quotes were not found letter by letter: 1 case, 1 fuzzy" in made.notes
+    unknown = measure(TASK, {"2": outcomes["2"]}, gold)
+    assert "placed_exactly" not in unknown.metrics
+    alone = measure(TASK, {"0": Annotation("0", "m", answer((0, "PER")), placings={"spans/0": "exact"})}, gold)
+    assert alone.metrics["placed_exactly"].value == 1
+    assert not [note for note in alone.notes if "letter" in note]
+
+
 def test_without_anything_to_find_there_is_no_figure_but_a_note() -> None:
     gold = {str(at): answer() for at in range(5)}
     outcomes: dict[str, Outcome] = {key: Annotation(key, "m", each) for key, each in gold.items()}

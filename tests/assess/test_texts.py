@@ -1,5 +1,6 @@
 """Scores of texts are those of other implementations; quotes and numbers count where they are (survey 2.30, A9)."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -12,7 +13,7 @@ from postil.assess.compared import Counts
 from postil.assess.intervals import Resampling
 from postil.assess.texts import chrf, compare, number_in, quote_metrics, rouge_l
 from postil.tasks.text import Text
-from postil.types import Abstention, Annotation, Answer, Failure, Outcome
+from postil.types import Abstention, Annotation, Answer, Estimate, Failure, Outcome
 from tests.tasks import gold_text
 from tests.tasks.gold_text import path_of, records_and_gold, task_for
 
@@ -176,6 +177,35 @@ def test_an_assessment_reports_scores_quotes_and_their_validity() -> None:
     assert (made["exact_match"].value, made["token_f1"].value) == (0.5, 0.75)
     assert (made["quotes_precision"].value, made["quotes_recall"].value) == (0.5, 0.5)
     assert made["quote_validity"].value == pytest.approx(2 / 3)
+
+
+def test_texts_without_an_annotation_count_as_nothing_in_the_figures_over_all() -> None:
+    gold: dict[str, Answer] = {str(at): {"text": text} for at, text in enumerate(("two days", "7", "one week", "9"))}
+    outcomes: dict[str, Outcome] = {
+        "0": Annotation("0", "model", {"text": "two weeks"}),
+        "1": Annotation("1", "model", {"text": "It is 7."}),
+        "2": Failure("2", "model", "refused", "no"),
+    }
+    rng = np.random.default_rng(0)
+
+    def measured(given: dict[str, Outcome]) -> Mapping[str, Estimate]:
+        made = assess(TASK, annotator="model", outcomes=given, gold=gold, records=4, rng=rng, replicates=200)
+        return made.metrics
+
+    made = measured(outcomes)
+    assert made["token_f1"].value == pytest.approx((0.5 + 0.5) / 2)
+    for name in ("token_f1", "rouge_l", "chrf"):
+        assert made[f"{name}_all"].value == pytest.approx(made[name].value / 2)
+        assert made[f"{name}_all"].n == 4
+        assert made[f"{name}_all"].low <= made[f"{name}_all"].value <= made[f"{name}_all"].high
+    # Only gold that is a number can be missed as one.
+    assert (made["number_match"].value, made["number_match"].n) == (1, 1)
+    assert (made["number_match_all"].value, made["number_match_all"].n) == (0.5, 2)
+    assert (made["exact_match_lower_bound"].value, made["exact_match_upper_bound"].value) == (0, 0.5)
+    whole = measured({key: Annotation(key, "model", each) for key, each in gold.items()})
+    for name in ("token_f1", "rouge_l", "chrf", "number_match"):
+        assert whole[f"{name}_all"].value == whole[name].value == 1
+    assert whole["exact_match_lower_bound"].value == whole["exact_match_upper_bound"].value == 1
 
 
 @pytest.mark.parametrize("name", gold_text.SETS)

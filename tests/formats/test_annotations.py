@@ -164,6 +164,8 @@ GOOD = {"id": "r2", "label": "good", "annotator": "a"}
         ({"probabilities": {"good": 1.5, "bad": -0.5}}, "'probabilities.good', got 1.5"),
         ({"probabilities": [1]}, "expected an object in 'probabilities'"),
         ({"provenance": "here"}, "expected an object in 'provenance'"),
+        ({"placings": {"spans/0": "nearly"}}, "expected parts with one of exact, form, case, fuzzy in 'placings'"),
+        ({"placings": ["exact"]}, "expected parts with one of exact"),
         ({"rationale": 5}, "expected text in 'rationale', got 5"),
         ({"outcome": "done"}, "expected one of 'annotation', 'abstention', 'failure', 'pending'"),
     ],
@@ -185,7 +187,13 @@ def test_structures_come_back_from_every_table(tmp_path: Path, format_: str) -> 
     answer = task.accept({"spans": [{"start": 0, "end": 3, "label": "person", "text": "Ann"}]})
     record = Record("1", {"text": "Ann, and nobody else"})
     given = Annotation(
-        "1", "m", answer, part_confidences={"spans/0": 0.5}, evidence=({"start": 0, "end": 3},), rejected=("a, b",)
+        "1",
+        "m",
+        answer,
+        part_confidences={"spans/0": 0.5},
+        evidence=({"start": 0, "end": 3},),
+        rejected=("a, b",),
+        placings={"spans/0": "case"},
     )
     row = export_row(record, given)
     known = FORMATS[format_]
@@ -194,3 +202,32 @@ def test_structures_come_back_from_every_table(tmp_path: Path, format_: str) -> 
     known.write([row if format_ == "jsonl" else flat_row(row)], path)
     [back] = read_annotations(path, task)
     assert back.outcome == given
+
+
+@pytest.mark.parametrize("format_", ["csv", "tsv", "parquet"])
+def test_parts_have_one_column_however_many_there_are(tmp_path: Path, format_: str) -> None:
+    task = Spans("who", "Who is named?", labels=["person"])
+    text = "Ann " * 40
+    spans = [{"start": 4 * at, "end": 4 * at + 3, "label": "person", "text": "Ann"} for at in range(40)]
+    answers = [task.accept({"spans": spans[:number]}) for number in (40, 1, 0)]
+    parts = [{f"spans/{at}": at / 40 for at in range(len(answer["spans"]))} for answer in answers]
+    given = [
+        Annotation(str(at), "m", answer, part_confidences=sure or None, placings=dict.fromkeys(sure, "form") or None)
+        for at, (answer, sure) in enumerate(zip(answers, parts, strict=True))
+    ]
+    rows = [flat_row(export_row(Record(each.record, {"text": text}), each)) for each in given]
+    assert max(map(len, rows)) < 25
+    assert [row["part_confidences"] for row in rows] == [*parts[:2], None]
+    known = FORMATS[format_]
+    assert known.write is not None
+    path = tmp_path / f"out.{format_}"
+    known.write(rows, path)
+    assert [back.outcome for back in read_annotations(path, task)] == given
+
+
+def test_a_table_with_a_column_a_part_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("id,annotator,answer.label,part_confidences.orders/ab\n1,m,good,0.5\n", encoding="utf-8")
+    [back] = read_annotations(path, TONE)
+    assert isinstance(back.outcome, Annotation)
+    assert back.outcome.part_confidences == {"orders/ab": 0.5}

@@ -65,6 +65,18 @@ def test_an_outcome_comes_back_with_all_that_is_known_of_it(name: str, kind: str
     assert {each.machine for each in found} == {machine}
 
 
+@pytest.mark.parametrize("name", [name for name, kind in ALL if name in WITH_NOTES and kind == "spans"])
+def test_how_spans_were_placed_comes_back_with_them(name: str, tmp_path: Path):
+    """Reliability A9: the method stays beside the spans, whichever tool they went through."""
+    solved = SOLVED["spans"]
+    given_: list[Outcome | None] = [
+        replace(each, placings={"spans/0": "case", "spans/1": "exact"}) if isinstance(each, Annotation) else each
+        for each in outcomes(solved)
+    ]
+    found = read(name, solved, write(name, solved, rows(solved, given_), tmp_path))
+    assert annotations([each.outcome for each in found]) == annotations(given_)
+
+
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_the_answer_itself_comes_back_without_our_notes(name: str, kind: str, tmp_path: Path):
     solved = SOLVED[kind]

@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 import pytest
 
 from postil.errors import DataError
-from postil.formats import gold_answer, read_gold, write_csv, write_parquet
+from postil.formats import gold_answer, gold_rationale, read_gold, write_csv, write_parquet
 from postil.tasks.classification import Classification
 from postil.tasks.rating import Rating
-from postil.types import Answer
+from postil.tasks.spans import Spans
+from postil.tasks.text import Text
+from postil.types import Answer, Record
 
 TONE = Classification("tone", "What does the writer think?", labels=["good", "bad", "NA", "None", "no", "null"])
 STARS = Rating("stars", "How good is it?", low=1, high=5)
@@ -115,6 +117,39 @@ def test_gold_said_twice_counts_once_and_gold_that_contradicts_itself_is_refused
         golds(path)
     assert f"{path}, line 4" in str(caught.value)
     assert f"{path}, line 1" in str(caught.value)
+
+
+def test_places_need_no_words_where_the_record_can_be_found(tmp_path: Path):
+    records = {"a": Record("a", {"text": "Ada met Bob."})}
+    path = written(tmp_path, '{"id": "a", "spans": [{"start": 8, "end": 11, "label": "PER"}]}\n')
+    task = Spans("names", "Who?", labels=["PER"])
+    with pytest.raises(DataError, match="expected under 'text' the 3 characters"):
+        golds(path, task)
+    [(_, answer)] = golds(path, task, find=records.get)
+    assert answer == {"spans": [{"start": 8, "end": 11, "label": "PER", "text": "Bob"}]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"text": "72", "rationale": " 6 times 12. "}, None, "6 times 12."),
+        ({"gold": {"text": "72", "rationale": "inside"}, "rationale": "beside"}, "gold", "inside"),
+        ({"gold": '{"text": "72", "rationale": "in a cell"}'}, "gold", "in a cell"),
+        ({"gold": "72", "rationale": "beside"}, "gold", "beside"),
+        ({"gold": {"text": "72", "rationale": None}, "rationale": "beside"}, "gold", ""),
+        ({"gold": "72", "rationale": ""}, "gold", ""),
+        ({"gold": "72"}, "gold", ""),
+    ],
+)
+def test_reasons_stand_in_the_gold_or_beside_it(fields: dict[str, Any], field: str | None, said: str):
+    assert gold_rationale(fields, Text("sum", "Work it out.", final="Answer"), field) == said
+
+
+def test_reasons_are_read_from_a_gold_file_only_where_the_task_asks_for_some(tmp_path: Path):
+    path = written(tmp_path, "id,label,rationale\n1,good,it says so\n", "gold.csv")
+    asked = Classification("tone", "What?", labels=["good", "bad"], rationale=True)
+    assert [gold.rationale for gold in read_gold(path, asked)] == ["it says so"]
+    assert [gold.rationale for gold in read_gold(path, TONE)] == [""]
 
 
 def test_a_missing_gold_file_is_refused_at_once(tmp_path: Path):

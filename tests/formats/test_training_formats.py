@@ -128,6 +128,70 @@ def test_a_completion_that_is_no_answer_is_named(held: dict[str, Any], says: str
         read("trl", TONE, path)
 
 
+def pairs(*records: tuple[str, str, str], preferred: str = "a") -> Solved:
+    """Return records with these prompts and candidates, in all of which the same side is better."""
+    task = KINDS["preference"]("better", "Which is better?")
+    held = tuple(
+        Record(f"r{at}", {"prompt": prompt, "response_a": one, "response_b": other})
+        for at, (prompt, one, other) in enumerate(records)
+    )
+    answer = task.accept({"preferred": preferred}, held[0])
+    return Solved(task, [answer] * len(held), held)
+
+
+@pytest.mark.parametrize("preferred", ["a", "b"])
+def test_pairs_that_share_a_prompt_or_candidates_come_back_to_their_records(preferred: str, tmp_path: Path):
+    solved = pairs(("q", "A", "B"), ("q", "A", "C"), ("other", "A", "B"), ("other", "C", "A"), preferred=preferred)
+    path = write("openai", solved, rows(solved, outcomes(solved)), tmp_path)
+    found = [each.outcome for each in read("openai", solved, path)]
+    assert [each.record for each in found] == ["r0", "r1", "r2", "r3"]
+    assert {each.answer["preferred"] for each in found if isinstance(each, Annotation)} == {preferred}
+
+
+@pytest.mark.parametrize("twin", [("q", "A", "B"), ("q", "B", "A")])
+def test_pairs_that_nothing_tells_apart_are_refused_by_name_unless_an_id_says_which(
+    twin: tuple[str, str, str], tmp_path: Path
+):
+    solved = pairs(("q", "A", "B"), twin)
+    path = write("openai", solved, rows(solved, outcomes(solved)), tmp_path)
+    with pytest.raises(DataError, match=r"line 1: 2 records have this text, 'r0' and 'r1' among them"):
+        read("openai", solved, path)
+    held = lines(path)
+    for named in ({"id": "r1"}, {"metadata": {"id": "r1"}}, {"postil": {"id": "r1"}}):
+        path.write_text(json.dumps(held[1] | named) + "\n", encoding="utf-8")
+        [found] = read("openai", solved, path)
+        assert isinstance(found.outcome, Annotation)
+        assert (found.outcome.record, found.outcome.answer["preferred"]) == ("r1", "a")
+    # The number of some other program is no id of ours.
+    path.write_text(json.dumps(held[0] | {"id": "ft-17"}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="2 records have this text"):
+        read("openai", solved, path)
+    path.write_text(json.dumps(held[0] | {"id": "r0", "preferred_output": "Z"}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="the text is not that of record 'r0'"):
+        read("openai", solved, path)
+
+
+@pytest.mark.parametrize("given", [None, {}, {"messages": []}, {"messages": [{"role": "user", "content": "Hello?"}]}])
+def test_a_pair_under_another_prompt_is_found_by_its_candidates_alone(given: Any, tmp_path: Path):
+    solved = pairs(("q", "A", "B"), ("p", "A", "C"))
+    path = tmp_path / "a.jsonl"
+    held = {"input": given, "preferred_output": "C", "non_preferred_output": "A"}
+    path.write_text(json.dumps(held) + "\n", encoding="utf-8")
+    [found] = read("openai", solved, path)
+    assert isinstance(found.outcome, Annotation)
+    assert (found.outcome.record, found.outcome.answer["preferred"]) == ("r1", "b")
+
+
+def test_conversations_about_equal_texts_are_told_apart_by_id(tmp_path: Path):
+    twins = (Record("r1", {"text": CHINESE}), Record("r2", {"text": CHINESE}))
+    solved = Solved(TONE.task, [{"label": "no"}] * 2, twins)
+    path = write("openai", solved, rows(solved, outcomes(solved)), tmp_path)
+    with pytest.raises(DataError, match="2 records have this text, 'r1' and 'r2' among them"):
+        read("openai", solved, path)
+    path.write_text(json.dumps(lines(path)[0] | {"metadata": {"id": "r2"}}) + "\n", encoding="utf-8")
+    assert [each.outcome.record for each in read("openai", solved, path)] == ["r2"]
+
+
 # DocBin
 
 

@@ -1,16 +1,20 @@
 """Which gold is shown and which measures: disjoint, repeatable, and never the one used as the other (survey 0.12)."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from postil.engines.scripted import ScriptedEngine
 from postil.errors import DataError, SettingsError
 from postil.project import Project
 from postil.project.gold import count_roles, demonstration_pool, measuring_gold
+from postil.tasks import Task
 from postil.tasks.classification import Classification
 from postil.tasks.reading import fold
+from postil.tasks.text import Text
 from tests.cli.command import snapshot, write_jsonl
 from tests.project.making import TASK, asked, asked_text, engine, items, project, text_of
 
@@ -200,3 +204,87 @@ def test_few_demonstrations_are_said(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_the_task_is_the_same(tmp_path: Path) -> None:
     with project(tmp_path, items(2)) as made:
         assert made.task == TASK
+
+
+def solved(at: int) -> dict[str, Any]:
+    return {"text": f"{2 * at} by two", "rationale": f"Half of {2 * at} is {at}."}
+
+
+def with_gold(folder: Path, held: str, task: Task) -> Project:
+    """Make a project of twenty sums whose answers and reasons are held in one of the ways that there are."""
+    texts = [{"id": f"r{at}", "question": solved(at)["text"]} for at in range(20)]
+    answers: list[dict[str, Any]] = [{"text": str(at), "rationale": solved(at)["rationale"]} for at in range(20)]
+    gold: str | None = None
+    if held == "file":
+        gold = str(write_jsonl(folder / "gold.jsonl", [{"id": f"r{at}", **each} for at, each in enumerate(answers)]))
+    elif held == "object":
+        gold, texts = "gold", [each | {"gold": answers[at]} for at, each in enumerate(texts)]
+    elif held == "beside":
+        gold = "gold"
+        texts = [each | {"gold": str(at), "rationale": answers[at]["rationale"]} for at, each in enumerate(texts)]
+    made = project(folder, texts, task=task, gold=gold, annotators={"m": {"engine": "local", "shots": 4}})
+    if held == "demonstrations":
+        made.close()
+        shown = [{"id": f"d{at}", "question": f"{solved(at)['text']}?"} | answers[at] for at in range(20)]
+        write_jsonl(folder / "project" / "shown.jsonl", shown)
+        toml = folder / "project" / "postil.toml"
+        toml.write_text(toml.read_text().replace("[data]\n", '[data]\ndemonstrations = "shown.jsonl"\n'))
+        made = Project(folder / "project")
+        made.sync()
+    return made
+
+
+@pytest.mark.parametrize("held", ["file", "object", "beside", "demonstrations"])
+def test_reasons_given_with_gold_are_shown_where_the_reply_is_to_reason(held: str, tmp_path: Path) -> None:
+    """Survey 1.03: a demonstration is record, reasons, answer, wherever they were written down."""
+    task = Text("sums", "Work it out.", show="{question}", final="Answer")
+    with with_gold(tmp_path, held, task) as made:
+        pool = demonstration_pool(made.journal, made.folder, made.settings, made.task)
+        assert pool
+        for each in pool:
+            assert each.rationale == f"Half of {each.record.fields['question'].split()[0]} is {each.answer['text']}."
+        double = ScriptedEngine(lambda _: "Answer: 1")
+        made.annotate(engine=double, shots=2, demonstrations="fixed")
+        [*_, shown, _] = double.requests[0].messages
+        assert re.fullmatch(r"Half of \d+ is (\d+)\.\nAnswer: \1", shown.content)
+        # Reasons are no part of the answer that measures.
+        assert {frozenset(answer) for answer in made.journal.gold().values()} <= {frozenset({"text"})}
+
+
+@pytest.mark.parametrize("held", ["file", "object", "beside", "demonstrations"])
+def test_reasons_that_nobody_asks_for_are_not_shown(held: str, tmp_path: Path) -> None:
+    with with_gold(tmp_path, held, Text("sums", "Work it out.", show="{question}")) as made:
+        pool = demonstration_pool(made.journal, made.folder, made.settings, made.task)
+        assert pool
+        assert {each.rationale for each in pool} == {""}
+
+
+def test_reasons_can_be_added_and_changed_later(tmp_path: Path) -> None:
+    task = Classification("tone", "Is it good?", labels=["pos", "neg"], rationale=True)
+    annotators = {"m": {"engine": "local", "shots": 4}}
+    with project(tmp_path, items(8), task=task, annotators=annotators) as made:
+        for said in ("It says so.", "Because."):
+            write_jsonl(tmp_path / "items.jsonl", [row | {"rationale": said} for row in items(8)])
+            made.sync()
+            pool = demonstration_pool(made.journal, made.folder, made.settings, made.task)
+            assert {each.rationale for each in pool} == {said}
+        # Gold that is no longer in the file is shown as before.
+        write_jsonl(tmp_path / "items.jsonl", [*items(8, gold=0)[:1], {"id": "x", "text": "new", "label": "pos"}])
+        made.sync()
+        pool = demonstration_pool(made.journal, made.folder, made.settings, made.task)
+        assert {each.rationale for each in pool if each.record.id != "x"} == {"Because."}
+
+
+def test_a_field_of_that_name_that_is_shown_is_no_reason_for_the_answer(tmp_path: Path) -> None:
+    task = Classification("sound", "Do they follow?", labels=["pos", "neg"], show="{text}\n{rationale}", rationale=True)
+    rows = [row | {"rationale": f"since {row['id']}"} for row in items(8)]
+    with project(tmp_path, rows, task=task, annotators={"m": {"engine": "local", "shots": 4}}) as made:
+        pool = demonstration_pool(made.journal, made.folder, made.settings, made.task)
+        assert pool
+        assert {each.rationale for each in pool} == {""}
+
+
+def test_reasons_that_are_no_text_are_told_with_their_place(tmp_path: Path) -> None:
+    task = Classification("tone", "Is it good?", labels=["pos", "neg"], rationale=True)
+    with pytest.raises(DataError, match=r"line 1, record 'r000': expected the reasons .* in 'rationale', got list"):
+        project(tmp_path, [row | {"rationale": ["fine"]} for row in items(2)], task=task)

@@ -7,7 +7,7 @@ import pytest
 
 from postil.errors import DataError, InputError, SettingsError
 from postil.project import Project
-from postil.project.importing import Sync, names_file
+from postil.project.importing import Sync, data_file, names_file
 from postil.tasks import Task
 from postil.tasks.classification import Classification
 from postil.tasks.preference import Preference
@@ -106,6 +106,40 @@ def test_gold_of_a_file_must_be_of_known_records(tmp_path: Path) -> None:
         assert made.journal.gold() == {"r001": {"label": "neg"}}
 
 
+def test_gold_of_a_file_needs_no_words_where_places_say_them(tmp_path: Path) -> None:
+    """As in a field: the record is known by its id, and what stands at a place is looked up there."""
+    rows = [{"id": "a", "text": "Ada met 😀 Bob."}, {"id": "b", "text": "张三在北京。"}]
+    gold = [
+        {"id": row["id"], "spans": [{"start": 0, "end": end, "label": "PER"}]}
+        for row, end in ((rows[0], 3), (rows[1], 2))
+    ]
+    items_file = write_jsonl(tmp_path / "items.jsonl", rows)
+    gold_file = write_jsonl(tmp_path / "gold.jsonl", [*gold, {"id": "unknown", "spans": None}, gold[0]])
+    task = Spans("names", "Who?", labels=["PER"])
+    with Project.create(tmp_path / "p", task, items=items_file, gold=gold_file) as made:
+        assert [answer["spans"][0]["text"] for _, answer in sorted(made.journal.gold().items())] == ["Ada", "张三"]
+        # Once records are in the journal, the items file need not have them.
+        write_jsonl(items_file, rows[1:])
+        write_jsonl(gold_file, [{"id": "a", "spans": [{"start": 10, "end": 13, "label": "PER"}]}])
+        made.sync()
+        assert made.journal.gold()["a"]["spans"][0]["text"] == "Bob"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([[0, 99]], r"gold.jsonl, line 1, record 'a': spans\[0\]: ends at 99, the text has 8"),
+        ([[0, 3], [4, 7]], r"gold.jsonl, line 2: the gold of record 'a' differs from that of .*gold.jsonl, line 1"),
+    ],
+)
+def test_gold_of_a_file_that_is_wrong_is_named_with_its_line(lines: list[list[int]], says: str, tmp_path: Path) -> None:
+    items_file = write_jsonl(tmp_path / "items.jsonl", [{"id": "a", "text": "Ada left"}])
+    spans = ([{"start": start, "end": end, "label": "PER"}] for start, end in lines)
+    gold_file = write_jsonl(tmp_path / "gold.jsonl", [{"id": "a", "spans": each} for each in spans])
+    with pytest.raises(DataError, match=says):
+        Project.create(tmp_path / "p", Spans("names", "Who?", labels=["PER"]), items=items_file, gold=gold_file)
+
+
 def test_gold_may_be_added_and_corrected_in_the_items(tmp_path: Path) -> None:
     with project(tmp_path, items(4, gold=2)) as made:
         rows = items(4)
@@ -171,6 +205,45 @@ def test_a_file_that_was_never_there_is_a_fault_for_all(tmp_path: Path) -> None:
     toml.write_text(toml.read_text().replace("items.jsonl", "other.jsonl"))
     with Project(tmp_path / "project") as made, pytest.raises(DataError, match=r"other\.jsonl: cannot be read"):
         made.status()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "seen"),
+    [
+        ("p", "../items.jsonl", "items.jsonl"),
+        ("p", "data/items.jsonl", "p/data/items.jsonl"),
+        (".", "../items.jsonl", "../items.jsonl"),
+        (".", "items.jsonl", "items.jsonl"),
+        ("{here}/p", "../items.jsonl", "items.jsonl"),
+        ("p", "{here}/items.jsonl", "items.jsonl"),
+        ("p", "/items.jsonl", "/items.jsonl"),
+        ("link", "../items.jsonl", "elsewhere/items.jsonl"),
+        ("p", "nul\0", "p/nul\0"),
+    ],
+)
+def test_a_data_file_is_called_as_it_is_seen_from_here(
+    folder: str, name: str, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    monkeypatch.chdir(tmp_path)
+    here = Path.cwd()
+    assert data_file(Path(folder.format(here=here)), name.format(here=here)) == Path(seen)
+
+
+def test_faults_in_data_name_their_file_as_it_is_seen_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with project(Path(), items(3)) as made:
+        write_jsonl(Path("items.jsonl"), [*items(3), {"id": "r000", "text": "another"}])
+        with pytest.raises(DataError, match=r"^items\.jsonl, line 4: "):
+            made.sync()
+        write_jsonl(Path("items.jsonl"), [*items(3), *items(1)])
+        made.sync()
+        assert "items.jsonl: lines that repeat" in caplog.messages[0]
+        assert ".." not in caplog.text
 
 
 def test_hostile_fields_survive(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from postil.errors import AuthenticationFailed, RateLimited, SettingsError
 from postil.project import Project
 from postil.tasks.rating import Rating
 from postil.types import Budget, Capabilities, Completion, Request, Usage
-from tests.cli.command import snapshot
+from tests.cli.command import snapshot, write_jsonl
 from tests.project.making import TASK, asked, asked_text, engine, items, project, right
 
 
@@ -139,6 +139,18 @@ def test_a_plan_counts_equal_texts_once_and_what_cannot_be_asked_not_at_all(tmp_
         result = made.annotate(engine=double)
         assert result.failures == {"empty_record": 1}
         assert (plan.requests, plan.unusable) == (30, 1)
+        assert plan.input_tokens == result.input_tokens
+
+
+def test_a_plan_counts_equal_texts_each_by_itself_where_each_reply_bears_its_records_mark(tmp_path: Path) -> None:
+    rows = [{"id": str(at), "text": "word " * (at % 5 + 1)} for at in range(40)]
+    double = engine()
+    options: dict[str, Any] = {"echo": True, "repairs": 0}
+    with project(tmp_path, rows, gold=None) as made:
+        made.annotators.describe("m", double, options)
+        plan = made.plan("m")
+        result = made.annotate("m", engine=double, **options)
+        assert (plan.requests, result.requests) == (40, 40)
         assert plan.input_tokens == result.input_tokens
 
 
@@ -284,6 +296,36 @@ def test_an_annotator_that_would_answer_otherwise_is_another_and_that_is_said(
         result = made.annotate(engine=engine(), temperature=0.5)
         assert result.requests == 6
         assert "annotator 'default' is not what it was (sampling changed): its 6 annotations of before" in caplog.text
+
+
+def test_labels_of_before_are_pointed_to_where_gold_that_may_be_shown_was_added(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = engine()
+    monkeypatch.setattr("postil.project.annotators.build_engine", lambda *_, **__: double)
+    settings = {"m": {"engine": "local", "shots": 2}}
+    with project(tmp_path, items(12, gold=6), annotators=settings) as made:
+        assert made.annotate("m").labelled == 12
+        [(earlier, _, _)] = made.journal.annotators()
+        made.status("m")
+        assert "is not what it was" not in caplog.text
+    write_jsonl(tmp_path / "items.jsonl", items(12, gold=12))
+    with Project(tmp_path / "project") as made:
+        assert made.status("m")["labelled"] == 0
+        says = "(demonstrations changed): its 12 annotations of before stay, and do not count for it; they are in the"
+        assert says in caplog.text
+        assert earlier in caplog.text
+        caplog.clear()
+        assert made.assess("m").metrics == {}
+        assert says in caplog.text
+        assert made.annotate("m", limit=4).labelled == 4
+        caplog.clear()
+        assert made.status("m")["pending"] == 8
+        assert says in caplog.text, "as long as there were more before"
+        made.annotate("m")
+        caplog.clear()
+        made.status("m")
+        assert caplog.text == ""
 
 
 def test_status_finds_what_an_earlier_session_described(tmp_path: Path) -> None:

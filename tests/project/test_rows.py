@@ -91,6 +91,8 @@ def test_every_text_has_its_row_in_its_place(texts: list[str]) -> None:
                 assert (row["outcome"], row["failure_class"]) == ("failure", "empty_record")
             case "cursed":
                 assert (row["outcome"], row["failure_class"]) == ("failure", "unreadable")
+            case "fine \ud800":
+                assert (row["outcome"], row["failure_class"]) == ("failure", "rejected")
             case text:
                 assert row["label"] == ("pos" if "fine" in text else "neg")
         assert (row["label"] is None) == (row["outcome"] != "annotation")
@@ -157,6 +159,15 @@ def test_options_are_those_of_an_annotator() -> None:
         annotate(["fine"], TASK, engine="openai", base_url="http://127.0.0.1:9/v1")
     with pytest.raises(TaskError):
         annotate(["fine"], Classification("t", "q", labels=["one"]), engine=engine())
+
+
+def test_reasons_of_a_demonstration_are_shown_where_the_task_asks_for_them() -> None:
+    double = ScriptedEngine(lambda _: '{"rationale": "r", "label": "pos"}')
+    task = Classification("tone", "Which tone?", labels=["pos", "neg"], rationale=True)
+    annotate(
+        ["a"], task, engine=double, demonstrations=[("so bad", {"label": "neg", "rationale": "'bad' is no praise"})]
+    )
+    assert "'bad' is no praise" in double.requests[0].messages[-2].content
 
 
 def test_demonstrations_are_shown_in_the_order_given() -> None:

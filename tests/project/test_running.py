@@ -165,7 +165,7 @@ def test_the_state_of_a_project_is_told_without_loading_what_asks(tmp_path: Path
     code = (
         "import sys; from postil.project import Project\n"
         f"with Project({str(tmp_path)!r}) as project: project.status('m')\n"
-        "sys.exit(bool({'aiohttp', 'xllamacpp'} & sys.modules.keys()))"
+        "sys.exit(bool({'aiohttp', 'httptools', 'xllamacpp'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -54,6 +54,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         asyncio.run(scene.run(journal, the_annotator(), price=Price(1.0, 2.0, 0.5, "2026-11-01")))
         imported = journal.add_annotator("person", {"source": "import", "name": "person"})
         journal.add_outcomes(imported, [Annotation("r1", "person", {"label": "neutral"})])
+        # Rows enough for a note: then looks count on from it.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("postil.store.journal._WORTH_NOTING", 1)
+            journal.count_records()
     return (folder / "postil.db").read_bytes()
 
 
@@ -77,7 +81,8 @@ def reseal(connection: apsw.Connection) -> None:
                 if "heads" in body:
                     known = {name: each for name, each in body["heads"].items() if name in heads}
                     body["heads"] |= {name: [last, heads[name].get(last, "")] for name, (last, _) in known.items()}
-                    body["heads"]["event"] = [body["heads"]["event"][0], seals.get(body["heads"]["event"][0], "")]
+                    if "event" in body["heads"]:
+                        body["heads"]["event"] = [body["heads"]["event"][0], seals.get(body["heads"]["event"][0], "")]
                     values[2] = canonical_json(body).decode()
                     connection.execute("UPDATE event SET body = ? WHERE seq = ?", (values[2], number))
             text = json.dumps([before, number, *values], ensure_ascii=False, separators=(",", ":"))
@@ -110,7 +115,8 @@ def test_an_honest_journal_is_right_and_everything_was_looked_at(written: bytes,
     found = verified(path)
     assert (found.problems, found.ok) == ((), True)
     assert found.checked == {
-        "file": 1, "rows": found.checked["rows"], "heads": 16, "records": 26, "tokens": 22, "costs": 22,
+        "file": 1, "rows": found.checked["rows"], "heads": 16, "records": 26, "gold": 1, "totals": 1,
+        "tokens": 22, "costs": 22,
         "annotators": 2, "priors": 1, "answers": 23, "prompts": 25, "failures": 3,
         "outcomes with a record": 2, "outcomes made elsewhere": 1, "conservation": 2,
     }  # fmt: skip
@@ -151,6 +157,9 @@ EDITS = {
     "an answer without its reply": "UPDATE outcome SET intent = NULL WHERE record = 'r1'",
     "a prior": "UPDATE event SET body = replace(body, '\"prior\":[0.', '\"prior\":[0.1') WHERE kind = 'prior'",
     "which request was sent": "UPDATE intent SET request = replace(request, 'a', 'b') WHERE seq = 3",
+    "a noted total": "UPDATE event SET body = replace(body, '\"records\":26', '\"records\":27') WHERE kind = 'totals'",
+    "money in a noted total": "UPDATE event SET body ="
+    " replace(body, '\"sent\":[', '\"sent\":[[9,\"x\",1,0,0,0,0,0,0,1.5,0],') WHERE kind = 'totals'",
     "a reply removed": "DELETE FROM reply WHERE intent = (SELECT intent FROM outcome WHERE record = 'r1')",
     "a reply of the prior removed": "DELETE FROM reply WHERE intent = 2",
 }
@@ -202,6 +211,9 @@ def test_what_was_removed_at_the_very_end_is_found_by_a_head_kept_elsewhere(
         (EDITS["a reply of the prior removed"], "annotator 'double': its prior"),
         (EDITS["two answers swapped"], "annotator 'double', record 'r1': its prompt"),
         (EDITS["which request was sent"], "its prompt"),
+        (EDITS["a noted total"], "totals: 27 records were noted, and there are 26"),
+        (EDITS["money in a noted total"], "totals: (1, 0, 0, 0, 0, 0, 0, 1.5, 0, 0) was noted for requests"),
+        ("UPDATE gold SET answer = '7'", "gold 1: expected an answer, got '7'"),
         (EDITS["a record's fields"], "record 'r1': its fields"),
         (EDITS["a record's id"], "annotator 'double': outcomes of records that are there"),
     ],
@@ -211,7 +223,8 @@ def test_each_fact_is_checked_by_itself(statement: str, words: str, edited: Veri
 
 
 def test_messages_say_what_stands_where(edited: Verify) -> None:
-    [words] = edited(EDITS["a cost"], forged=True).problems
+    totals, words = edited(EDITS["a cost"], forged=True).problems
+    assert totals.startswith("totals: ")
     assert words.startswith("request 3: its cost: the journal says ")
     found = edited("""UPDATE outcome SET answer = '{"label":"neutral"}' WHERE record = 'r1'""", forged=True)
     assert any("annotator 'double', record 'r1': the answer in its reply" in words for words in found.problems)
@@ -229,6 +242,8 @@ def test_messages_say_what_stands_where(edited: Verify) -> None:
         "UPDATE outcome SET type = 'rubbish' WHERE record = 'r1'",
         "UPDATE event SET body = '[]' WHERE kind = 'prior'",
         "UPDATE event SET body = '{}' WHERE kind = 'run'",
+        "UPDATE event SET body = '{}' WHERE kind = 'totals'",
+        "UPDATE gold SET answer = '{'",
         "UPDATE annotator SET spec = '3'",
         "DROP TABLE gold",
     ],

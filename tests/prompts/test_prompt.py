@@ -1,19 +1,20 @@
 """Prompts: the same bytes for the same inputs, one renderer for all kinds of prompting, never a cut text."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postil.canonical import digest
-from postil.errors import ContextExceeded, EmptyRecord, MissingField, SettingsError
+from postil.errors import ContextExceeded, EmptyRecord, MissingField, RecordRejected, SettingsError
 from postil.prompts import Prompt, Template, load_template, parse_template
 from postil.tasks import Task
 from postil.tasks.classification import Classification
@@ -53,6 +54,18 @@ CASES: dict[str, tuple[Task, Capabilities, Record, Sequence[Demonstration]]] = {
     "zero-shot": (SENTIMENT, Capabilities(), RECORD, []),
     "few-shot": (SENTIMENT, Capabilities("sequence"), RECORD, SOLVED),
     "reasoned": (SENTIMENT, Capabilities(), RECORD, REASONED),
+    "reasoned-json": (
+        Classification("tone", SENTIMENT.instruction, labels=SENTIMENT.labels, rationale=True),
+        Capabilities(schema=True),
+        RECORD,
+        REASONED,
+    ),
+    "reasoned-text": (
+        Text("算术", "算出结果。", final="答案"),
+        Capabilities(),
+        Record("r", {"text": "三乘四是多少？"}),
+        [Demonstration(Record("d", {"text": "六乘十二是多少？"}), {"text": "72"}, "六乘十是 60，六乘二是 12。")],
+    ),
     "codes": (
         FRUIT,
         Capabilities("first_token"),
@@ -237,10 +250,13 @@ TEXT = st.text(min_size=1, max_size=40).filter(str.strip)
 @st.composite
 def tasks(draw: st.DrawFn) -> Task:
     instruction = draw(st.text(max_size=30))
+    asked = draw(st.booleans())
     if draw(st.booleans()):
-        return Rating("t", instruction, low=-2, high=draw(st.integers(-1, 9)), anchors={-2: draw(st.text(max_size=9))})
+        anchors = {-2: draw(st.text(max_size=9))}
+        return Rating("t", instruction, low=-2, high=draw(st.integers(-1, 9)), anchors=anchors, rationale=asked)
     labels = {"yes": draw(st.text(max_size=9)), "yellow": "", "no": draw(st.text(max_size=9))}
-    return Classification("t", instruction, labels=labels, abstain=draw(st.sampled_from([None, "neither"])))
+    none = draw(st.sampled_from([None, "neither"]))
+    return Classification("t", instruction, labels=labels, abstain=none, rationale=asked)
 
 
 @st.composite
@@ -273,7 +289,7 @@ def test_few_shot_is_reasoning_without_reasons_and_zero_shot_is_few_shot_without
         with_reasons, without = prompt.render(record, reasoned), prompt.render(record, plain)
         assert [message.role for message in with_reasons] == [message.role for message in without]
         assert all(one == other for one, other in zip(with_reasons, without, strict=True) if one.role != "assistant")
-        assert with_reasons != without
+        assert (with_reasons == without) is (prompt.form.reasons == "none")
 
 
 @given(st.data(), ENGINES)
@@ -286,7 +302,31 @@ def test_what_a_demonstration_shows_is_read_as_its_answer(data: st.DataObject, c
             reply = prompt.render(RECORD, [each])[-2].content
             reading = task.read(Completion(reply, "stop", Usage(1, 1)), prompt.form, RECORD)
             assert reading.answer == shown.answer
-            assert reading.rationale == each.rationale.strip()
+            assert reading.rationale == ("" if prompt.form.reasons == "none" else each.rationale.strip())
+
+
+def test_reasons_stand_inside_the_json_that_the_task_asks_for_and_nowhere_else() -> None:
+    """A reply that is asked for as JSON learns nothing from prose around it (survey 1.03)."""
+    spans = {"spans": [{"start": 0, "end": 3, "label": "person", "text": "Eve"}]}
+    shown = [Demonstration(Record("d", {"text": "Eve left."}), spans, "Eve is a name.")]
+    asked = Spans("people", "Who is named?", labels=["person", "group"], rationale=True)
+    for capabilities in (Capabilities(), Capabilities(schema=True, token_probabilities=True)):
+        told, silent = (Prompt.for_engine(task, capabilities) for task in (asked, PEOPLE))
+        reply, plain = (prompt.render(RECORD, shown)[-2].content for prompt in (told, silent))
+        assert list(json.loads(reply)) == ["rationale", "spans"]
+        assert json.loads(reply)["rationale"] == "Eve is a name."
+        assert list(json.loads(plain)) == ["spans"]
+        assert ask(told, RECORD, shown) == replace(ask(told, RECORD), messages=told.render(RECORD, shown))
+
+
+def test_a_text_shows_reasons_only_where_they_may_stand_before_it() -> None:
+    shown = [Demonstration(Record("d", {"text": "6 times 12?"}), {"text": "72"}, "6 times 12 is 72.")]
+    final = Prompt.for_engine(Text("sum", "Work it out.", final="Answer"), Capabilities(token_probabilities=True))
+    assert final.render(RECORD, shown)[-2].content == "6 times 12 is 72.\nAnswer: 72"
+    request = ask(final, RECORD, shown)
+    assert request.max_tokens > ask(final, RECORD).max_tokens + 100
+    assert request.token_probabilities
+    assert Prompt.for_engine(TITLE, Capabilities()).render(RECORD, shown)[-2].content == "72"
 
 
 @given(TEXT)
@@ -298,9 +338,23 @@ def test_a_records_text_is_shown_as_it_is_and_only_as_text(text: str) -> None:
     assert one[0] == Prompt.for_engine(SENTIMENT, Capabilities()).render(RECORD)[0]
 
 
-def test_characters_that_no_encoding_has_become_marks_of_broken_ones() -> None:
-    content = Prompt.for_engine(SENTIMENT, Capabilities()).render(Record("r", {"text": "a\ud800b\0c"}))[-1].content
-    assert content == "Text: a\ufffd\ufffd\ufffdb\0c\nLabel:"
+HALVES = ("\ud83d", "\ude00")
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("reads", ["chat", "record"])
+def test_half_a_character_is_refused_by_name(half: str, reads: Literal["chat", "record"]) -> None:
+    """Templates would turn either half into the same marks of a broken one, and two records into one prompt."""
+    prompt = Prompt.for_engine(SENTIMENT, Capabilities(reads=reads))
+    with pytest.raises(RecordRejected, match=re.escape(f"record 'r' holds {half!r}")):
+        prompt.render(Record("r", {"text": f"a{half}b\0c"}))
+    assert prompt.render(Record("r", {"text": "a\0c", "not shown": half}))
+
+
+def test_half_a_character_in_a_demonstration_is_no_fault_of_the_record() -> None:
+    broken = [Demonstration(Record("d", {"text": "\ud83d broke"}), {"label": "negative"})]
+    messages = Prompt.for_engine(SENTIMENT, Capabilities()).render(RECORD, broken)
+    assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
 
 
 def test_a_record_that_shows_nothing_is_not_asked_about() -> None:
@@ -464,6 +518,19 @@ def test_a_file_that_is_no_template_is_refused() -> None:
 def test_an_unknown_template_is_named_with_those_there_are(name: str) -> None:
     with pytest.raises(SettingsError, match=r"there are .*options\.en\.v1, options\.zh\.v1,.* record\.v1"):
         load_template(name)
+
+
+def test_a_line_that_would_show_nothing_is_left_out() -> None:
+    """A task without options has no empty line in their place; blank lines of the template itself stay."""
+    spaced = template(system="{{ instruction }}\n\n{{ options }}\n{{ contract }}", user="{{ record }}\n({{ cue }})")
+    assert spaced.fill("system", instruction="Ask.", options="", contract="So.") == "Ask.\n\nSo."
+    assert spaced.fill("system", instruction="Ask.", options="- a", contract="So.") == "Ask.\n\n- a\nSo."
+    assert spaced.fill("user", record="x", cue="") == "x\n()"
+    for layout in LAYOUTS:
+        for language in ("en", "zh"):
+            shipped = load_template(f"{layout}.{language}.v1")
+            assert "\n\n" not in shipped.fill("system", instruction="Ask.", options="", contract="So.")
+    assert "\n\n" not in Prompt.for_engine(GROUNDED, Capabilities()).render(CASES["grounded-zh"][2])[0].content
 
 
 def test_two_templates_of_one_name_are_not_mixed_up() -> None:

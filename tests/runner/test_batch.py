@@ -2,21 +2,22 @@
 
 import random
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postil.engines.batch import OpenAIBatches
-from postil.errors import EngineError
+from postil.errors import EngineError, QuotaExhausted
 from postil.runner import PromptedAnnotator
 from postil.runner.batch import BatchPolicy, records_in_batches
 from postil.store import Journal
-from postil.types import Budget, Failure
+from postil.types import Budget, Failure, Record, Usage
 from tests.fake_batches import BatchServer, Lines
 from tests.fake_server import Asked, Reply
 from tests.runner import scene
-from tests.runner.lane import annotator, live, right, run, sound
+from tests.runner.lane import PRICE, QUICK, annotator, live, right, run, sound
 
 
 @pytest.fixture
@@ -143,6 +144,105 @@ async def test_batches_are_made_smaller_when_too_much_is_enqueued(tmp_path: Path
         assert scene.labels(journal, double) == scene.all_right(journal)
         sound(journal, double)
     assert [len(batch.lines) for batch in server.batches] == [20, 10, 5, 5, 5, 5]
+
+
+async def test_requests_of_a_batch_that_was_refused_are_none_of_the_budgets(
+    tmp_path: Path, server: BatchServer
+) -> None:
+    server.most_enqueued = 7
+    double = annotator(server)
+    with scene.journal(tmp_path, 20) as journal:
+        first = await run(journal, double, budget=Budget(requests=12))
+        assert (first.stopped, len(server.asked)) == ("budget", 12)
+        assert first.spending.requests - first.spending.unsent == 12
+        # Nor in the next run, which knows of them from the journal only.
+        again = await run(journal, double, budget=Budget(requests=20))
+        assert (again.stopped, len(server.asked)) == (None, 20)
+        assert scene.labels(journal, double) == scene.all_right(journal)
+        sound(journal, double)
+
+
+SMALL = replace(QUICK, requests=4)
+
+
+async def test_several_batches_are_open_at_once_and_nothing_is_asked_twice(tmp_path: Path, server: BatchServer) -> None:
+    server.polls_needed = 3
+    records = [*map(scene.record, range(30)), Record("again", {"text": "text nonce-3"})]
+    double = annotator(server)
+    with scene.journal(tmp_path, records) as journal:
+        summary = await run(journal, double, policy=replace(SMALL, together=3))
+        assert scene.labels(journal, double) == scene.all_right(journal)
+        assert (summary.stopped, summary.spending.requests, journal.open_intents()) == (None, 30, 0)
+        sound(journal, double)
+    assert [len(batch.lines) for batch in server.batches] == [4] * 7 + [2]
+    assert server.open == [1, 2, 3, 3, 3, 3, 3, 3]
+    assert set(server.billed_bodies.values()) == {1}
+
+
+@pytest.mark.parametrize("most_open", [1, 2])
+async def test_no_more_batches_are_open_than_the_provider_takes_and_none_is_made_smaller(
+    most_open: int, tmp_path: Path, server: BatchServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.most_open, server.polls_needed = most_open, 2
+    double = annotator(server)
+    with scene.journal(tmp_path, 24) as journal:
+        assert (await run(journal, double, policy=SMALL)).stopped is None
+        assert scene.labels(journal, double) == scene.all_right(journal)
+        sound(journal, double)
+    taken = [len(batch.lines) for batch in server.batches if batch.status == "completed"]
+    assert taken == [4] * 6
+    assert len(server.batches) - len(taken) <= 4 - most_open, "it has learnt how many there may be"
+    assert f"at most {most_open} batches are open at once" in caplog.text
+    assert set(server.billed_bodies.values()) == {1}
+
+
+async def test_batches_that_were_taken_are_collected_before_a_refusal_ends_the_run(
+    tmp_path: Path, server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = OpenAIBatches.submit
+
+    async def refused_from_the_third_on(self: OpenAIBatches, lines: bytes, token: str) -> str:
+        if len(server.batches) == 2:
+            raise QuotaExhausted("the account is empty")
+        return await submit(self, lines, token)
+
+    monkeypatch.setattr(OpenAIBatches, "submit", refused_from_the_third_on)
+    double = annotator(server)
+    with scene.journal(tmp_path, 12) as journal:
+        summary = await run(journal, double, policy=SMALL)
+        assert (summary.stopped, str(summary.error)) == ("provider", "the account is empty")
+        assert len(scene.outcomes(journal, double)) == 8
+        assert journal.open_intents() == 0
+
+
+async def test_what_a_budget_has_room_for_once_others_are_settled_is_submitted_then(
+    tmp_path: Path, server: BatchServer
+) -> None:
+    double = annotator(server)
+    with scene.journal(tmp_path, 30) as journal:
+        one = double.request(scene.record(11))
+        worst = PRICE.cost(Usage(double.engine.count_tokens(one.messages), one.max_tokens))
+        summary = await run(journal, double, policy=SMALL, budget=Budget(usd=9.5 * worst))
+        assert summary.stopped == "budget"
+        assert summary.spending.requests > 12, "what the first have left over was used"
+        assert summary.spending.usd is not None
+        assert 8 * worst < summary.spending.usd + worst <= 10.5 * worst
+
+
+async def test_a_run_that_died_with_several_batches_open_submits_none_of_them_again(
+    tmp_path: Path, server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = annotator(server)
+    with scene.journal(tmp_path, 12) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(OpenAIBatches, "look", killed)
+            with pytest.raises(Killed):
+                await run(journal, double, policy=SMALL, budget=Budget(usd=1.0))
+        assert len(records_in_batches(journal, double.id)) == 12
+        await run(journal, double, policy=SMALL, budget=Budget(usd=1.0))
+        assert scene.labels(journal, double) == scene.all_right(journal)
+        sound(journal, double)
+    assert [len(batch.lines) for batch in server.batches] == [4, 4, 4]
 
 
 async def test_the_budget_is_never_passed_and_what_is_left_of_it_is_used(tmp_path: Path, server: BatchServer) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import warnings
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 
 from postil.engines.batch import Batch, OpenAIBatches
 from postil.engines.openai import OpenAIEngine
-from postil.errors import BrokenReply
+from postil.errors import BrokenReply, EngineError, Overloaded
 from postil.runner.money import Price
 from postil.store import Journal
 from postil.types import Budget, Record
@@ -130,6 +130,32 @@ async def test_a_provider_that_never_takes_a_batch_ends_the_run(tmp_path: Path, 
         assert (journal.open_intents(), scene.outcomes(journal, double)) == (0, {})
         assert journal.spending().requests == 5, "it is the same five requests, however often they are handed over"
     assert server.calls[call] == QUICK.attempts
+
+
+@pytest.mark.parametrize(
+    ("call", "route"), [("upload", "files"), ("create", "batches"), ("look", "batches/batch_0"), ("list", "batches")]
+)
+async def test_a_complaint_names_the_address_that_it_came_from(call: str, route: str, server: BatchServer) -> None:
+    engine = OpenAIEngine(base_url=server.base_url, model="m")
+    batches = OpenAIBatches(engine)
+    server.refused[call] = 1
+    asks: dict[str, Callable[[], Awaitable[object]]] = {
+        "look": lambda: batches.look("batch_0"),
+        "list": lambda: batches.find("token"),
+    }
+    with pytest.raises(Overloaded) as caught:
+        await asks.get(call, lambda: batches.submit(b"{}\n", "token"))()
+    assert str(caught.value) == f"{server.base_url}/{route} answered with status 503: try later"
+    await batches.aclose()
+
+
+async def test_a_server_without_batches_is_told_from_a_wrong_model(server: BatchServer) -> None:
+    server.lists = False
+    batches = OpenAIBatches(OpenAIEngine(base_url=server.base_url, model="m"))
+    with pytest.raises(EngineError, match="/batches answered with status 404") as caught:
+        await batches.find("token")
+    await batches.aclose()
+    assert "annotate without --batch" in caught.value.hint
 
 
 async def test_a_connection_that_breaks_at_every_upload_ends_the_run_too(tmp_path: Path, server: BatchServer) -> None:

@@ -11,14 +11,16 @@ import pytest
 from postil.errors import (
     ConnectionLost,
     EngineError,
+    Overloaded,
     RateLimited,
     ServerFault,
     ServerUnreachable,
 )
 from postil.runner.gate import Gate
 from postil.runner.halt import Halt, Stop
-from postil.runner.limits import FIRST_IN_FLIGHT
+from postil.runner.limits import FIRST_IN_FLIGHT, Limits
 from postil.runner.policy import Policy
+from postil.runner.retries import Retries
 from tests.runner import virtual
 from tests.runner.servers import USAGE, Crowd, FixedWindow, Limit, Server, TokenBucket, clock
 
@@ -158,6 +160,54 @@ def test_the_absurd_wish_of_a_server_holds_it_up_for_a_minute_and_not_for_a_day(
     crowd = virtual.run(ask())
     assert (crowd.done, crowd.failed) == (1, 0)
     assert 60 <= crowd.ended <= 67
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+@pytest.mark.parametrize(("wish", "rounds"), [(86_400.0, 3), (7_000.0, 3), (300.0, 10)])
+@pytest.mark.parametrize("kind", [RateLimited, Overloaded])
+def test_a_limit_of_hours_stops_the_run_and_no_request_fails(
+    attempts: int, wish: float, rounds: int, kind: type[RateLimited | Overloaded]
+) -> None:
+    server = Server(fails=lambda now: kind("daily limit", retry_after=wish) if now > 20 else None)
+    crowd = virtual.run(Crowd(server, 8, 100_000, Policy(8, attempts)).ask())
+    assert crowd.failed == 0
+    assert crowd.done > 100
+    assert isinstance(crowd.error, RateLimited)
+    asked = {86_400.0: "24 hours", 7_000.0: "117 minutes", 300.0: "5 minutes"}[wish]
+    assert f"takes nothing for another {asked}, as it has said {rounds} times over" in str(crowd.error)
+    assert "run again" in str(crowd.error).lower()
+    assert 60 * (rounds - 1) < crowd.ended - 20 < 67 * rounds
+    refused = [at for at in server.at if at > 20]
+    assert len(refused) <= 8 + 3 * rounds, "after each pause few find out for all"
+
+
+def test_a_limit_that_ends_within_minutes_is_waited_for() -> None:
+    server = Server(fails=lambda now: RateLimited("hourly", retry_after=260 - now) if 20 < now < 260 else None)
+    crowd = virtual.run(Crowd(server, 8, 3000, Policy(8, 2)).ask())
+    assert (crowd.done, crowd.failed, crowd.error) == (3000, 0, None)
+
+
+def test_slips_between_good_replies_stop_nothing_however_often_they_come() -> None:
+    rng = random.Random(4)
+    slip = RateLimited("later", retry_after=86_400.0)
+    crowd = virtual.run(Crowd(Server(fails=lambda _: slip if rng.random() < 0.02 else None), 8, 1500).ask())
+    assert (crowd.done, crowd.failed, crowd.error) == (1500, 0, None)
+
+
+def test_one_request_that_is_always_turned_away_while_others_are_taken_fails_in_the_end() -> None:
+    some = Retries(random.Random(0), attempts=3)
+    away, nonsense = RateLimited("no", retry_after=3600.0), RateLimited("no", retry_after=1e300)
+    assert [some.again(away, attempt, has_answered=True) for attempt in (1, 3, 11, 12)] == [True, True, True, False]
+    assert [some.again(nonsense, attempt, has_answered=True) for attempt in (2, 3)] == [True, False]
+
+
+def test_a_later_run_asks_anew_what_an_earlier_one_had_given_up() -> None:
+    limits, woken = Limits(random.Random(0)), list[int]()
+    limits.join(woken.clear, 4)
+    limits.closed = RateLimited("later")
+    limits.leave(woken.clear)
+    limits.join(woken.clear, 4)
+    assert limits.closed is None
 
 
 def test_after_a_pause_requests_start_apart() -> None:

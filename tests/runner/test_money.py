@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from postil.engines.scripted import Reply, ScriptedEngine
 from postil.errors import AttemptTimedOut, BrokenReply, ConnectionLost, RateLimited, ServerFault, SettingsError
 from postil.runner import Policy, Price
-from postil.runner.money import FREE, Ledger
+from postil.runner.money import FREE, Ledger, tokens_at_most
 from postil.store import Journal, Spending, Unseen
-from postil.types import Budget, Capabilities, Completion, Request, Usage
+from postil.types import Budget, Capabilities, Completion, Message, Request, Usage
 from tests.runner import scene
 
 PRICE = Price(2.0, 10.0, cached=0.5)
@@ -99,7 +100,8 @@ async def test_no_more_requests_leave_than_the_budget_has(concurrency: int, jour
     # What waits in a pause that the server has asked for is not sent once the run has stopped.
     assert 25 - concurrency < len(engine.requests) <= 25
     more = await scene.run(journal, scene.annotator(engine), budget=Budget(requests=30), policy=policy)
-    assert (more.stopped, journal.spending().requests) == ("budget", 30), "a budget is the project's, not a run's"
+    # A budget is the project's, not a run's, and of what was sent.
+    assert (more.stopped, journal.spending().requests) == ("budget", 30 + summary.spending.unsent)
     assert len(engine.requests) <= 30
 
 
@@ -121,30 +123,39 @@ def test_a_budget_in_dollars_needs_a_price(journal: Journal) -> None:
         scene.runner(journal, scene.annotator(Billed()), budget=Budget(usd=1.0))
 
 
-async def test_requests_that_were_under_way_when_a_run_died_count_as_paid(journal: Journal) -> None:
-    class Holding(Billed):
-        """Bills a few requests more than it ever answers, until it is let go."""
+class Holding(Billed):
+    """Bills a few requests more than it ever answers, until it is let go."""
 
-        held = True
+    held = True
+    replies = 0
 
-        async def complete(self, request: Request) -> Completion:
-            completion = await super().complete(request)
-            if self.held and len(self.requests) > 6:
-                await asyncio.Event().wait()
-            return completion
+    async def complete(self, request: Request) -> Completion:
+        completion = await super().complete(request)
+        self.replies += 1
+        if self.held and self.replies > 6:
+            await asyncio.Event().wait()
+        return completion
 
-    engine = Holding()
-    worst = PRICE.cost(one_request(engine))
-    budget = Budget(usd=20.5 * worst)
-    double = scene.annotator(engine)
-    policy = replace(scene.QUICK, concurrency=8)
-    task = asyncio.create_task(scene.run(journal, double, price=PRICE, budget=budget, policy=policy))
+
+async def dies_with_requests_under_way(journal: Journal, engine: Holding, **terms: Any) -> None:
+    task = asyncio.create_task(
+        scene.run(journal, scene.annotator(engine), policy=replace(scene.QUICK, concurrency=8), **terms)
+    )
     while len(engine.requests) < 10:  # noqa: ASYNC110 - nor does the engine
         await asyncio.sleep(0.0005)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await journal.settled()
     engine.held = False
+
+
+async def test_requests_that_were_under_way_when_a_run_died_count_as_paid(journal: Journal) -> None:
+    engine = Holding()
+    worst = PRICE.cost(one_request(engine))
+    budget = Budget(usd=20.5 * worst)
+    double = scene.annotator(engine)
+    policy = replace(scene.QUICK, concurrency=8)
+    await dies_with_requests_under_way(journal, engine, price=PRICE, budget=budget)
     unseen = journal.unseen()
     assert unseen.requests == journal.open_intents() > 0
     assert unseen.usd == pytest.approx(sum([worst] * unseen.requests), rel=0.02)
@@ -155,6 +166,29 @@ async def test_requests_that_were_under_way_when_a_run_died_count_as_paid(journa
     # The engine has billed replies that nobody saw; the budget held all the same.
     assert known + unseen.usd <= 20.5 * worst
     assert engine.usd <= 20.5 * worst
+
+
+async def test_a_token_budget_counts_what_a_run_without_any_had_under_way_when_it_died(journal: Journal) -> None:
+    """Nobody had counted: what can be said without counting is noted, and is more than they can have come to."""
+    engine = Holding()
+    await dies_with_requests_under_way(journal, engine)
+    known, unseen = journal.spending(), journal.unseen()
+    billed_unseen = engine.tokens - known.input_tokens - known.output_tokens
+    assert unseen.requests > 0
+    assert billed_unseen <= unseen.tokens <= 8 * unseen.requests * one_request(engine).input_tokens
+    budget = Budget(tokens=engine.tokens + unseen.tokens)
+    summary = await scene.run(journal, scene.annotator(engine), budget=budget)
+    assert summary.stopped == "budget"
+    known = journal.spending()
+    assert known.input_tokens + known.output_tokens + unseen.tokens <= (budget.tokens or 0)
+    assert engine.tokens <= (budget.tokens or 0)
+
+
+@given(st.lists(st.text(max_size=50), max_size=4), st.integers(1, 100))
+def test_nothing_can_come_to_more_tokens_than_its_bytes(texts: list[str], written: int) -> None:
+    request = Request(tuple(Message("user", text) for text in texts), written)
+    assert tokens_at_most(request) >= Billed().count_tokens(request.messages) + written
+    assert tokens_at_most(request) >= sum(len(text.encode()) for text in texts) + written
 
 
 async def test_two_runs_after_each_other_share_the_budget_whatever_they_knew_when_they_were_made(

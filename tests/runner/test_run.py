@@ -126,20 +126,28 @@ async def test_a_reply_that_is_no_answer_is_a_failure_with_its_reply_kept(journa
 
 
 async def test_odd_text_goes_through_unharmed(tmp_path: Path) -> None:
-    record = Record("1", {"text": f"nonce-1 {ODD}"})
-    broken = Record("2", {"text": f"nonce-2 {ODD}"})
+    whole = ODD.replace("\ud83d", "")
+    record = Record("1", {"text": f"nonce-1 {whole}", "beside": ODD})
+    broken = Record("2", {"text": f"nonce-2 {whole}"})
+    halves = [Record(half, {"text": f"nonce-3 {half}"}) for half in ("\ud83d", "\ude00")]
     engine = scene.engine(lambda r: ServerFault(ODD) if "nonce-2" in scene.asked_about(r) else scene.right(r))
     double = scene.annotator(engine)
-    with scene.journal(tmp_path, [record, broken]) as journal:
+    with scene.journal(tmp_path, [record, broken, *halves]) as journal:
         await scene.run(journal, double)
         found = scene.outcomes(journal, double)
-        assert list(journal.records()) == [record, broken]
+        assert list(journal.records()) == [record, broken, *halves]
         failure = found["2"]
     assert isinstance(found["1"], Annotation)
     assert isinstance(failure, Failure)
     assert failure.message == ODD
-    # What of a half character reaches the engine is the prompt's business; the rest does as it is.
-    assert ODD.partition("\ud83d")[2] in scene.asked_about(engine.requests[0])
+    assert whole in scene.asked_about(engine.requests[0])
+    # Half a character cannot be shown: two records that differ in it would be asked about as one.
+    for half in halves:
+        refused = found[half.id]
+        assert isinstance(refused, Failure)
+        assert refused.failure_class == "rejected"
+        assert repr(half.id) in refused.message
+    assert not any("nonce-3" in scene.asked_about(request) for request in engine.requests)
 
 
 # Intents and replies

@@ -130,6 +130,24 @@ def test_pending_reads_on_in_portions_whatever_was_answered_meanwhile(journal: J
     assert [record.id for record in journal.pending("b")] == ids
 
 
+@given(st.sets(st.integers(0, 19)), st.integers(1, 22))
+def test_the_first_pending_records_end_at_a_number_and_stay_the_same(
+    tmp_path_factory: pytest.TempPathFactory, ended: set[int], limit: int
+) -> None:
+    opened = Journal(tmp_path_factory.mktemp("journal") / "postil.db")
+    ids = [f"{i:02}" for i in range(20)]
+    add(opened, *ids)
+    opened.add_outcomes("a", [labelled(ids[i]) for i in sorted(ended)])
+    chosen = [id_ for i, id_ in enumerate(ids) if i not in ended][:limit]
+    last = opened.last_pending("a", limit)
+    assert (last is None) == (20 - len(ended) <= limit)
+    assert [record.id for record in opened.pending("a", last)] == chosen
+    # As they end, no others take their places.
+    opened.add_outcomes("a", [labelled(id_) for id_ in chosen[1::2]])
+    assert [record.id for record in opened.pending("a", last)] == chosen[::2]
+    opened.close()
+
+
 def test_long_records_are_not_held_in_memory_together(journal: Journal) -> None:
     journal.add_records((Record(str(i), {"text": "x" * 3_000_000}), "here") for i in range(10))
     tracemalloc.start()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postil.errors import ConnectionLost, RateLimited, StoreError
+from postil.errors import ConnectionLost, NotSent, RateLimited, StoreError
 from postil.store import Intent, Journal, journal
 from postil.store.rows import completion_row
 from postil.store.seen import Seen
@@ -26,7 +26,9 @@ WHO = st.sampled_from(["a", "b", ODD])
 WHAT = st.sampled_from(["ab", "cd", ODD]).map(lambda part: f"sha256:{part * 32}")
 
 # What happens to a journal, in any order.
-ASK = st.tuples(st.just("ask"), RUNS, WHO, WHAT, st.sampled_from(["reply", "unpriced", "lost", "limited", "open"]))
+ASK = st.tuples(
+    st.just("ask"), RUNS, WHO, WHAT, st.sampled_from(["reply", "unpriced", "lost", "limited", "unsent", "open"])
+)
 ANSWER = st.tuples(st.just("answer"), st.integers(0, 5))
 END = st.tuples(st.just("end"), WHO, st.sampled_from(["r0", "r1", "r2"]), st.sampled_from(["yes", "no", "broken", ODD]))
 RECORD = st.tuples(st.just("record"))
@@ -75,8 +77,8 @@ class Told:
     async def reply(self, intent: int, how: str) -> None:
         if how == "lost":
             await self.journal.write_error(intent, ConnectionLost("gone"))
-        elif how == "limited":
-            await self.journal.write_error(intent, RateLimited("slowly"))
+        elif how in ("limited", "unsent"):
+            await self.journal.write_error(intent, RateLimited("slowly") if how == "limited" else NotSent(ODD))
         else:
             completion = Completion("yes", "stop", Usage(5, 2, 1), "model")
             await self.journal.write_reply(completion_row(intent, completion, 0.5 if how == "reply" else None))
@@ -102,11 +104,13 @@ def counted_plainly(path: Path) -> dict[str, Any]:
     [(records,)] = connection.execute("SELECT count(*) FROM record")
     connection.close()
 
-    def spent(chosen: list[Any]) -> tuple[int, int, int, float | None]:
+    def spent(chosen: list[Any]) -> tuple[int, int, int, int, float | None]:
         answered = [replies[row[0]] for row in chosen if row[0] in replies]
+        unsent = sum(error is not None and json.loads(error)["class"] == "NotSent" for _, error, _, _ in answered)
         unpriced = any(completion is not None and usd is None for completion, _, _, usd in answered)
         usd = None if unpriced else sum(usd or 0.0 for *_, usd in answered)
-        return len(chosen), len(chosen) - len({row[3] for row in chosen}), sum(each[2] for each in answered), usd
+        again = len(chosen) - len({row[3] for row in chosen})
+        return len(chosen), again, unsent, sum(each[2] for each in answered), usd
 
     return {
         "records": records,
@@ -124,9 +128,9 @@ def stored(text: str) -> str | bytes:
 
 
 def told_by(opened: Journal) -> dict[str, Any]:
-    def spent(**of: Any) -> tuple[int, int, int, float | None]:
+    def spent(**of: Any) -> tuple[int, int, int, int, float | None]:
         spending = opened.spending(**of)
-        return spending.requests, spending.resent, spending.input_tokens, spending.usd
+        return spending.requests, spending.resent, spending.unsent, spending.input_tokens, spending.usd
 
     return {
         "records": opened.count_records(),

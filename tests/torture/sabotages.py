@@ -136,7 +136,7 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
     *_in(
         "runner/asking.py",
         ("what was answered is asked again", "if question.digest in self._answered:", "if False:", SCHEDULES),
-        ("twins are asked about at once", "asked = self._in_flight.get(question.digest)", "asked = None", SCHEDULES),
+        ("twins are asked about at once", "if question.digest in self._in_flight:", "if False:", SCHEDULES),
         (
             "lost replies cost nothing",
             "if maybe_paid:\n            self._ledger.lose(sent.worst)",
@@ -186,8 +186,8 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
         "runner/retries.py",
         (
             "one attempt too many",
-            "if attempt >= self.attempts or",
-            "if attempt > self.attempts or",
+            "if attempt >= attempts or",
+            "if attempt > attempts or",
             f"{BAD_RECORD}[500]",
         ),
         (
@@ -201,6 +201,15 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             'self.lost == "hold" and',
             'self.lost == "held" and',
             f"{_T}/test_lost.py::test_lost_replies_of_a_provider_are_held_too",
+        ),
+    ),
+    *_in(
+        "runner/gate.py",
+        (
+            "a daily limit fails record after record",
+            "self._limits.breaker.hopeless or self._limits.closed",
+            "self._limits.breaker.hopeless",
+            f"{_T}/test_faults.py::test_a_daily_limit_stops_the_run_and_fails_no_record",
         ),
     ),
     *_in(

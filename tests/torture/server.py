@@ -231,6 +231,7 @@ REPLIES: Final[Mapping[str, Callable[[Ask], Answer]]] = {
     "429_short": _limited(**{"Retry-After": "0.05"}),
     "429_date": lambda _: refused(429, "slow down", headers={"Retry-After": formatdate(time.time() - 3, usegmt=True)}),
     "429_huge": _limited(**{"Retry-After": "1e300"}),
+    "429_day": _limited(**{"Retry-After": "86400"}),
     "500": lambda _: refused(500, "The server had an error"),
     "503": lambda _: refused(503, "no healthy upstream"),
     "529": lambda _: refused(529, "Overloaded", type="overloaded_error"),

@@ -43,13 +43,15 @@ RETRIED = {
 """Worth another attempt: sent as often as is allowed, and never more (R8, R9)."""
 FATAL = {"401", "402", "404"}
 """No request can work: the run stops and the records stay pending (R10)."""
+USED_UP = {"429_day"}
+"""No request will work for a day: the run makes sure of it, and stops (R11)."""
 
 
 def test_every_action_of_the_server_is_expected_to_end_somehow() -> None:
-    assert GOOD | set(TYPED) | set(RETRIED) | FATAL == ACTIONS
+    assert GOOD | set(TYPED) | set(RETRIED) | FATAL | USED_UP == ACTIONS
 
 
-@pytest.mark.parametrize("action", sorted(ACTIONS - FATAL))
+@pytest.mark.parametrize("action", sorted(ACTIONS - FATAL - USED_UP))
 def test_one_bad_record_among_good_ones(action: str, make: Make) -> None:
     project = make(4, attempts=3, attempt_seconds=SECONDS if action in ("hang", "stall", "drip") else 5.0, filler=LONG)
     bad = project.nonces[1]
@@ -75,6 +77,23 @@ def test_a_bad_key_or_an_empty_account_stops_the_run_and_fails_no_record(action:
     assert (ran.code, ran.json["stopped"], ran.json["failed"]) == (3, "provider", 0)
     assert ran.json["labelled"] + ran.json["pending"] == 60
     assert len(project.scene.asked()) <= 20 + project.concurrency, "at most those in flight after the first refusal"
+    project.must_hold()
+    project.scene.play()
+    again = project.run("annotate", "--json")
+    assert (again.code, again.json["labelled"]) == (0, 60)
+    project.must_hold(finished=True)
+
+
+@pytest.mark.parametrize("action", sorted(USED_UP))
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_daily_limit_stops_the_run_and_fails_no_record(action: str, attempts: int, make: Make) -> None:
+    script = {"from_number": {"20": action}, "delay": [0.001, 0.01]}
+    project = make(60, concurrency=8, attempts=attempts, script=script)
+    ran = project.run("annotate", "--json")
+    assert (ran.code, ran.json["stopped"], ran.json["failed"]) == (3, "provider", 0)
+    assert "takes nothing for another 24 hours" in ran.json["error"]
+    assert ran.json["labelled"] + ran.json["pending"] == 60
+    assert len(project.scene.asked()) <= 20 + 3 * project.concurrency
     project.must_hold()
     project.scene.play()
     again = project.run("annotate", "--json")

@@ -77,18 +77,6 @@ def corpus(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder, scene
 
 
-HALVES = [
-    pytest.param(
-        name,
-        marks=pytest.mark.xfail(strict=True, reason="templates turn half a character into three other characters"),
-    )
-    for name in sorted(nasty.UNWRITABLE)
-]
-
-
-WHOLE = [name for name in nasty.TEXTS if name not in nasty.UNWRITABLE]
-
-
 def row_of(name: str, folder: Path) -> dict[str, Any]:
     path = folder / "out.jsonl"
     if not path.exists():
@@ -103,7 +91,7 @@ def test_a_text_is_kept_exactly(name: str, corpus: tuple[Path, Scene]) -> None:
     assert row_of(name, corpus[0])["fields"] == {"text": text, "beside": text, "n": 1}
 
 
-@pytest.mark.parametrize("name", [*WHOLE, *nasty.BLANK, *HALVES])
+@pytest.mark.parametrize("name", [*nasty.TEXTS, *nasty.BLANK])
 def test_a_text_is_shown_as_it_is_or_refused_by_name(name: str, corpus: tuple[Path, Scene]) -> None:
     folder, scene = corpus
     row, text = row_of(name, folder), (nasty.TEXTS | nasty.BLANK)[name]

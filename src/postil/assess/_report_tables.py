@@ -82,6 +82,12 @@ _WORDINGS: Mapping[str, Wording] = {
         as_percent=True,
         plotted=False,
     ),
+    "placed_exactly": Wording(
+        "Placed letter by letter",
+        "share of the quotes placed; the others differ in form, case or a few letters",
+        as_percent=True,
+        plotted=False,
+    ),
     "pair_accuracy": Wording(
         "Right on the pair", "share of pairs on which the answer sides with gold", as_percent=True
     ),
@@ -108,6 +114,11 @@ _WORDINGS: Mapping[str, Wording] = {
     "rouge_l": Wording("ROUGE-L", "longest run of words shared with gold, gaps allowed"),
     "chrf": Wording("chrF", "F-score of the runs of characters shared with gold"),
     "number_match": Wording("Right number", "where gold is a number", as_percent=True),
+    "rouge_l_all": Wording("ROUGE-L, missing counted as nothing", "over all gold records", plotted=False),
+    "chrf_all": Wording("chrF, missing counted as nothing", "over all gold records", plotted=False),
+    "number_match_all": Wording(
+        "Right number, missing counted as wrong", "where gold is a number", as_percent=True, plotted=False
+    ),
     "quote_validity": Wording(
         "Quotes found", "share of the quotes given that stand in their source", as_percent=True, plotted=False
     ),

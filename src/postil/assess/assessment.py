@@ -13,7 +13,7 @@ from postil.assess.label_sets import top_k
 from postil.assess.matching import Matched
 from postil.assess.preferences import preference_metrics
 from postil.assess.ratings import nearest, order_metrics, rater_metrics, rating_metrics
-from postil.assess.structures import aligned, structured
+from postil.assess.structures import aligned, placed, structured
 from postil.assess.texts import quote_metrics
 from postil.tasks import VALUE_SCALES, Task
 from postil.tasks.preference import Preference
@@ -67,6 +67,7 @@ def assess(
     elif matched.records:
         made = _measured(task, matched, empty, resampling)
     own = _of_kind(task, matched, outcomes, gold, resampling)
+    own += placed((outcomes[record] for record in sorted(outcomes)), resampling=resampling)
     return replace(made, metrics={**made.metrics, **own.estimates}, notes=(*made.notes, *own.notes))
 
 

@@ -20,5 +20,5 @@ def headline_metric(assessment: Assessment) -> str | None:
         # All of gold is numbers: 201 for 20 shares no word with it, and 20.0 none either.
         return "number_match"
     known = [name for name in _HEADLINE if name in metrics]
-    # How many spans could be placed says nothing of whether they are right.
-    return known[0] if known else next((name for name in metrics if name != "aligned"), None)
+    # How spans could be placed says nothing of whether they are right.
+    return known[0] if known else next((name for name in metrics if name not in ("aligned", "placed_exactly")), None)

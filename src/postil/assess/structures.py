@@ -18,10 +18,11 @@ from postil.assess.confusion import Confusion
 from postil.assess.intervals import Array, Measured, Metric, Resampling, Statistic, bootstrap, clopper_pearson, share
 from postil.errors import Ambiguous, NotFound
 from postil.tasks import Scale, Task
+from postil.tasks.alignment import METHODS
 from postil.tasks.roles import Roles
 from postil.types import Annotation, Answer, Estimate, Failure, Outcome
 
-__all__ = ["Compare", "Structured", "aligned", "comparing", "difference", "structured"]
+__all__ = ["Compare", "Structured", "aligned", "comparing", "difference", "placed", "structured"]
 
 Compare = Callable[[Any, Answer, Answer], Compared]
 
@@ -79,7 +80,9 @@ def structured(
     if "exact_match" not in measured.estimates:
         measured += _whole(right, len(gold), resampling.level)
     measured += _with_missing(compared, missing, resampling)
-    if task.scale != "text":
+    if task.scale == "text":
+        measured += _texts_with_missing(compared, missing, resampling)
+    else:
         measured += _nothing_to_find(compared, resampling.level)
     confusion = _confusion(task, [(gold[record], given[record]) for record in records])
     return Structured(measured, _per_label(task, compared, resampling.level), right, confusion)
@@ -108,6 +111,35 @@ def aligned(outcomes: Iterable[Outcome], *, resampling: Resampling) -> Measured:
         "aligned", _ratio(hits, given), "share of the spans quoted that stand in their text, at one place", ""
     )
     return bootstrap([metric], cells.counts, resampling=resampling, smoothing=cells.smoothing)
+
+
+def placed(outcomes: Iterable[Outcome], *, resampling: Resampling) -> Measured:
+    """Return the share of the quotes placed that stand in their text letter by letter, and how the others were found.
+
+    Those that are in no annotation are none of them: `aligned` counts those (reliability A9). It needs no gold.
+    """
+    found: Counter[str] = Counter()
+    rows: list[tuple[int, int, int]] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Annotation) and outcome.placings:
+            methods = Counter(outcome.placings.values())
+            rows.append((methods["exact"], methods.total(), methods.total()))
+            found += methods
+    if not rows:
+        return Measured()
+    cells = _Cells.of(np.array(rows, dtype=np.float64))
+    hits, given, _ = cells.values.T
+    how = "share of the quotes placed that stand there letter by letter"
+    metric = Metric("placed_exactly", _ratio(hits, given), how, "")
+    made = bootstrap([metric], cells.counts, resampling=resampling, smoothing=cells.smoothing)
+    return made + Measured(notes=_otherwise(found))
+
+
+def _otherwise(found: Mapping[str, int]) -> tuple[str, ...]:
+    ways = [f"{found[method]:,} {method}" for method in METHODS if method != "exact" and found.get(method)]
+    inexact = sum(found.values()) - found.get("exact", 0)
+    said = f"{inexact:,} of {sum(found.values()):,} quotes were not found letter by letter: {', '.join(ways)}"
+    return (said,) if ways else ()
 
 
 def comparing(task: Task) -> Compare:
@@ -243,12 +275,18 @@ def _averaged(compared: Sequence[Compared], resampling: Resampling) -> Measured:
 
 
 def _whole(right: npt.NDArray[np.bool_], gold: int, level: float) -> Measured:
-    """Return the share of records that are wholly right, and what it could be over all gold records (Manski 2003)."""
-    hits, n = int(right.sum()), len(right)
-    exact = share(hits, n, level=level, how="share of annotated gold records whose whole answer is gold's")
+    """Return the share of records that are wholly right, and what it could be over all gold records."""
+    exact = share(
+        int(right.sum()), len(right), level=level, how="share of annotated gold records whose whole answer is gold's"
+    )
+    return Measured({"exact_match": exact}) + _bounds(int(right.sum()), len(right), gold, level)
+
+
+def _bounds(hits: int, n: int, gold: int, level: float) -> Measured:
+    """Return what the exact match of `n` answers could be over all gold records (Manski 2003)."""
     low = share(hits, gold, level=level, how="exact match if every missing annotation were wrong")
     high = share(hits + gold - n, gold, level=level, how="exact match if every missing annotation were right")
-    return Measured({"exact_match": exact, "exact_match_lower_bound": low, "exact_match_upper_bound": high})
+    return Measured({"exact_match_lower_bound": low, "exact_match_upper_bound": high})
 
 
 def _with_missing(compared: Sequence[Compared], missing: Sequence[Compared], resampling: Resampling) -> Measured:
@@ -263,6 +301,26 @@ def _with_missing(compared: Sequence[Compared], missing: Sequence[Compared], res
         )
         metric = Metric(f"{way}_f1_all", _ratio(2 * hits, given + gold), how, _NONE)
         measured += bootstrap([metric], cells.counts, resampling=resampling, smoothing=cells.smoothing)
+    return measured
+
+
+def _texts_with_missing(compared: Sequence[Compared], missing: Sequence[Compared], resampling: Resampling) -> Measured:
+    """Return how near texts come to gold over all gold records: one without an annotation has nothing in common."""
+    hits = sum(int(one.scores["exact_match"]) for one in compared)
+    measured = _bounds(hits, len(compared), len(compared) + len(missing), resampling.level)
+    for name in texts.NEARNESS:
+        given = [one.scores[name] for one in compared if name in one.scores]
+        # Gold beside itself has the scores that the record can have.
+        values = np.array(given + [0.0 for one in missing if name in one.scores], dtype=np.float64)
+        how = "over all gold records; 0 where there is no annotation"
+        if not given:
+            continue
+        if np.isin(values, (0.0, 1.0)).all():
+            found = share(int(values.sum()), len(values), level=resampling.level, how=f"share with this score {how}")
+            measured += Measured({f"{name}_all": found})
+        else:
+            metric = Metric(f"{name}_all", _mean_of(values), f"mean {how}", "no record has it")
+            measured += bootstrap([metric], np.ones(len(values)), resampling=resampling)
     return measured
 
 

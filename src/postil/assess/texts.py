@@ -19,7 +19,10 @@ from postil.errors import Ambiguous, NotFound
 from postil.tasks.text import Text, overlap, words_of
 from postil.types import JSON, Annotation, Answer, Failure, Outcome
 
-__all__ = ["chrf", "compare", "number_in", "quote_metrics", "rouge_l"]
+__all__ = ["NEARNESS", "chrf", "compare", "number_in", "quote_metrics", "rouge_l"]
+
+NEARNESS: Final = ("token_f1", "rouge_l", "chrf", "number_match")
+"""The scores that say how near a text comes to gold, 0 for one that has nothing of it."""
 
 _ORDERS: Final = 6
 """Character n-grams up to this length: chrF as Popović (2015) proposes it, without words."""

@@ -109,9 +109,15 @@ def previews(terminal: Terminal, seen: Sequence[Preview], task: Task) -> int:
     terminal.result({"previews": [each.to_json() for each in seen]})
     for each in seen:
         terminal.say(f"── record {each.record.id}", style="bold")
-        for message in each.messages:
-            terminal.say(f"[{message.role}]", style="cyan")
-            terminal.say(message.content)
+        for at, exchange in enumerate(each.exchanges, 1):
+            if len(each.exchanges) > 1:
+                terminal.say(f"─ request {at} of {len(each.exchanges)}", style="bold")
+            for message in exchange.messages:
+                terminal.say(f"[{message.role}]", style="cyan")
+                terminal.say(message.content)
+            if exchange.reply is not None and not _says_reply(each):
+                terminal.say("[reply]", style="cyan")
+                terminal.say(exchange.reply)
         terminal.say(f"→ {_in_words(each, task)}", style="green")
         terminal.say("")
     if any(each.outcome is None for each in seen):
@@ -120,12 +126,20 @@ def previews(terminal: Terminal, seen: Sequence[Preview], task: Task) -> int:
     return OK
 
 
+def _says_reply(each: Preview) -> bool:
+    """Return whether the one reply there was stands in the line of the answer: most are a word."""
+    return len(each.exchanges) == 1 and isinstance(each.outcome, Annotation)
+
+
 def _in_words(each: Preview, task: Task) -> str:
     outcome = each.outcome
     match outcome:
         case Annotation():
             confidence = f", confidence {outcome.confidence.value:.3f}" if outcome.confidence else ""
-            return f"{task.describe(outcome.answer)}{confidence} (reply: {each.reply!r})"
+            loosely = {part: how for part, how in (outcome.placings or {}).items() if how != "exact"}
+            placed = "".join(f", {part} placed by {how}" for part, how in loosely.items())
+            reply = f" (reply: {each.reply!r})" if _says_reply(each) else ""
+            return f"{task.describe(outcome.answer)}{confidence}{placed}{reply}"
         case Abstention():
             return f"abstained: {outcome.reason}"
         case Failure():

@@ -9,8 +9,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import httptools
 from yarl import URL
@@ -40,8 +39,7 @@ class CannotConnect(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A whole reply."""
 
     status: int
@@ -148,7 +146,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
         encoding = response.headers.get("content-encoding")
-        return replace(response, body=_unpacked(response.body, encoding)) if encoding else response
+        return response._replace(body=_unpacked(response.body, encoding)) if encoding else response
 
     def abort(self) -> None:
         self._good = False

@@ -30,7 +30,7 @@ class Wire:
     seconds: float
     """Time for one attempt, from connecting to the last byte."""
     connections: Connections
-    head: bytes = field(repr=False)
+    head: str = field(repr=False)
     """The first lines of all requests; the key is in them."""
     slots: asyncio.Semaphore = field(repr=False)
 
@@ -46,7 +46,7 @@ class Wire:
         }
         if secret.reveal():
             headers["Authorization"] = f"Bearer {secret.reveal()}"
-        head = f"POST {url.raw_path} HTTP/1.1\r\n{_lines(headers)}".encode("latin-1")
+        head = f"POST {url.raw_path} HTTP/1.1\r\n{_lines(headers)}"
         return cls(url, secret, seconds, Connections(url), head, asyncio.Semaphore(concurrency))
 
     async def exchange(self, body: bytes, headers: Mapping[str, str]) -> Response:
@@ -55,8 +55,7 @@ class Wire:
         Raises:
             EngineError: nothing came back, or not all of it.
         """
-        own = _lines(headers).encode("latin-1")
-        sent = b"%b%bContent-Length: %d\r\n\r\n%b" % (self.head, own, len(body), body)
+        sent = f"{self.head}{_lines(headers)}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         # Whoever waits for a slot does not wait against the deadline.
         async with self.slots:
             deadline = asyncio.timeout(self.seconds)

@@ -10,7 +10,17 @@ from postil.formats.annotations import LocatedOutcome, export_row, flat_row, rea
 from postil.formats.delimited import ESCAPED, write_csv, write_tsv
 from postil.formats.foreign import Asking, Foreign, ReadOutcome, Records, read_foreign, shown_text
 from postil.formats.format import STDOUT, Format, Row, Source
-from postil.formats.gold import Gold, accepted, gold_answer, held_answer, read_gold
+from postil.formats.gold import (
+    Gold,
+    GoldLine,
+    accepted,
+    gold_answer,
+    gold_lines,
+    gold_once,
+    gold_rationale,
+    held_answer,
+    read_gold,
+)
 from postil.formats.jsonl import write_jsonl
 from postil.formats.known import FORMATS, format_of
 from postil.formats.landing import Configuration, Landing
@@ -33,6 +43,7 @@ __all__ = [
     "Foreign",
     "Format",
     "Gold",
+    "GoldLine",
     "Landing",
     "Located",
     "LocatedOutcome",
@@ -51,6 +62,9 @@ __all__ = [
     "format_of",
     "formats_for",
     "gold_answer",
+    "gold_lines",
+    "gold_once",
+    "gold_rationale",
     "held_answer",
     "output",
     "read_annotations",

@@ -12,6 +12,7 @@ from postil.formats.format import Row, Source
 from postil.formats.gold import accepted, cell_value
 from postil.formats.records import ID, id_text, read_rows
 from postil.tasks import VALUE_SCALES, Task
+from postil.tasks.alignment import METHODS
 from postil.types import (
     JSON,
     Abstention,
@@ -27,7 +28,9 @@ from postil.types import (
 __all__ = ["LocatedOutcome", "export_row", "flat_row", "outcome_of_row", "read_annotations"]
 
 _LISTS: Final = ("evidence", "rejected")
-_NESTED: Final = ("fields", "answer", "probabilities", "part_confidences", "provenance")
+_NESTED: Final = ("fields", "answer", "probabilities", "part_confidences", "placings", "provenance")
+_ONE_CELL: Final = ("part_confidences", "placings")
+"""Objects with a key for each part of an answer: a column for each would make the header grow with the longest."""
 
 
 def export_row(record: Record, outcome: Outcome | None) -> dict[str, JSON]:
@@ -59,7 +62,7 @@ _EMPTY: Final[Mapping[str, JSON]] = {
     **dict.fromkeys(
         (
             *("answer", "confidence", "confidence_kind", "probabilities", "part_confidences", "rationale"),
-            *("evidence", "rejected"),
+            *("evidence", "rejected", "placings"),
             *("annotator", "reason", "failure_class", "message", "provenance"),
         )
     ),
@@ -78,17 +81,19 @@ def _of_annotation(annotation: Annotation) -> dict[str, JSON]:
         "rationale": annotation.rationale,
         "evidence": [dict(span) for span in annotation.evidence] or None,
         "rejected": [*annotation.rejected] or None,
+        "placings": None if annotation.placings is None else dict(annotation.placings),
     }
 
 
 def flat_row(row: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return an export row for a table: `fields.text` and `answer.label` instead of objects, one level deep.
 
+    What has a key for each part of an answer stays one object, which a table holds as JSON in one cell.
     `read_annotations` reads such tables too.
     """
     flat: dict[str, JSON] = {}
     for key, value in row.items():
-        if key not in _NESTED:
+        if key not in _NESTED or key in _ONE_CELL:
             flat[key] = value
         elif isinstance(value, Mapping):
             flat |= {f"{key}.{name}": held for name, held in value.items()}
@@ -212,6 +217,7 @@ class _Reading:
             _evidence(row.get("evidence"), place),
             _rejected(row.get("rejected"), place),
             provenance,
+            _placings(row.get("placings"), place),
         )
 
     def _confidence(self, row: Mapping[str, JSON], place: str) -> Confidence | None:
@@ -289,6 +295,14 @@ def _rejected(value: JSON, place: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(words, str) for words in value):
         raise _wrong(place, "a list of texts in 'rejected'", value, "Remove it, or correct it.")
     return tuple(value)
+
+
+def _placings(value: JSON, place: str) -> Mapping[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(method in METHODS for method in value.values()):
+        raise _wrong(place, f"parts with one of {', '.join(METHODS)} in 'placings'", value, "Remove it, or correct it.")
+    return dict(value)
 
 
 def _probability(value: JSON, key: str, place: str) -> float:

@@ -136,7 +136,7 @@ class Records:
         """Return whether there is a record of which `show` returns this."""
         return digest(shown) in self._ids(show)
 
-    def by_prompt(self, prompt: Sequence[Mapping[str, JSON]], place: str) -> Record:
+    def by_prompt(self, prompt: Sequence[Mapping[str, JSON]], place: str, *, id: JSON = None) -> Record:  # noqa: A002
         """Return the record about which Postil would ask with this prompt, or whose text is the prompt's last turn.
 
         Raises:
@@ -144,8 +144,8 @@ class Records:
         """
         asked = canonical_json(prompt).decode()
         if self.knows(asked, self._asked):
-            return self.find(asked, self._asked, place)
-        return self.by_text(str(prompt[-1].get("content")) if prompt else "", place)
+            return self.find(asked, self._asked, place, id=id)
+        return self.by_text(str(prompt[-1].get("content")) if prompt else "", place, id=id)
 
     def find(self, shown: str, show: Show, place: str, *, id: JSON = None) -> Record:  # noqa: A002
         """Return the record of which `show` returns what the line shows.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from postil.errors import AnswerError, DataError
 from postil.formats.foreign import Answered, Records
-from postil.types import JSON
+from postil.types import JSON, Record
 
-__all__ = ["prompt_of", "read_turns", "text_of_turns", "turns_of"]
+__all__ = ["prompt_of", "read_reply", "read_turns", "text_of_turns", "turns_of"]
 
 
 def turns_of(reply: str) -> list[dict[str, JSON]]:
@@ -47,8 +47,17 @@ def read_turns(prompt: JSON, completion: JSON, records: Records, place: str, id:
     Raises:
         DataError: there is no such record, or the completion is no answer to the task.
     """
-    reply = text_of_turns(completion, place)
     record = records.by_id(id, place) if isinstance(id, str) else records.by_prompt(prompt_of(prompt, place), place)
+    return read_reply(completion, record, records, place)
+
+
+def read_reply(completion: JSON, record: Record, records: Records, place: str) -> Answered:
+    """Return the answer that a completion gives about a record.
+
+    Raises:
+        DataError: it is no answer to the task.
+    """
+    reply = text_of_turns(completion, place)
     try:
         answer = records.asking.read(reply, record)
     except (AnswerError, DataError) as error:

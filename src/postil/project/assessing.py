@@ -20,6 +20,7 @@ from postil.project.running import tally
 from postil.store import Journal
 from postil.store.journal import now
 from postil.tasks import VALUE_SCALES, CompoundTask, Task
+from postil.tasks.alignment import METHODS
 from postil.tasks.shown import Shown
 from postil.types import JSON, Annotation, Answer, Assessment, CandidateSelector, Confidence, Outcome
 
@@ -97,7 +98,7 @@ def build_report(
         distribution=seen.distribution(),
         confidences=tuple(seen.confidences),
         doubtful=seen.doubtful(),
-        provenance=tuple(provenance),
+        provenance=(*provenance, *seen.placings()),
         names={assessment.annotator: assessment.annotator for assessment in assessments} | {annotator: name},
     )
 
@@ -111,12 +112,14 @@ class _Seen:
         self._gold = journal.gold()
         self._labels: Counter[str] = Counter()
         self._least: list[tuple[float, Annotation]] = []
+        self._methods: Counter[str] = Counter()
         self.confidences: list[Confidence] = []
 
     def add(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Annotation):
             return
         self._labels.update(labels_in(self._task, outcome.answer))
+        self._methods.update((outcome.placings or {}).values())
         if outcome.confidence is not None:
             self.confidences.append(outcome.confidence)
             self._least.append((outcome.confidence.value, outcome))
@@ -130,6 +133,11 @@ class _Seen:
     def distribution(self) -> Mapping[str, int]:
         order = {label: i for i, label in enumerate(self._task.labels)}
         return dict(sorted(self._labels.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+    def placings(self) -> Sequence[tuple[str, str]]:
+        """Return how the quotes of all annotations were found, as a line of the report; none without quotes."""
+        ways = [f"{self._methods[method]:,} {method}" for method in METHODS if self._methods[method]]
+        return [("Quotes found", ", ".join(ways))] if ways else []
 
     def doubtful(self) -> tuple[Doubtful, ...]:
         self._cut()

@@ -11,11 +11,12 @@ from typing import Final
 from postil.canonical import digest
 from postil.errors import DataError, RecordRejected
 from postil.formats import read_records
-from postil.project.importing import SYNC, accepted_gold, gold_field
+from postil.project.importing import SYNC, accepted_gold, data_file, gold_field, gold_reasons, reasons_given
 from postil.project.settings import Settings
 from postil.store import Journal
 from postil.tasks import Task
 from postil.tasks.reading import fold
+from postil.tasks.reasons import asks_for_reasons
 from postil.tasks.shown import Shown
 from postil.types import Answer, Demonstration, GoldRole, Record
 
@@ -102,8 +103,10 @@ def demonstration_pool(journal: Journal, folder: Path, settings: Settings, task:
     gold, roles = journal.gold(), journal.gold_roles()
     if settings.data.demonstrations is None:
         ids = sorted(record for record in gold if "demonstration" in roles.get(record, ()))
-        return [Demonstration(record, gold[record.id]) for record in journal.some_records(ids)]
-    path = folder / settings.data.demonstrations
+        reasons = gold_reasons(journal) if asks_for_reasons(task) else {}
+        records = journal.some_records(ids)
+        return [Demonstration(record, gold[record.id], reasons.get(record.id, "")) for record in records]
+    path = data_file(folder, settings.data.demonstrations)
     found = list(_demonstration_file(path, settings, task))
     measuring = set(_texts(journal.some_records(list(measuring_gold(journal))), task).values())
     texts = _texts((demonstration.record for demonstration in found), task)
@@ -115,7 +118,7 @@ def demonstration_pool(journal: Journal, folder: Path, settings: Settings, task:
 
 
 def _demonstration_file(path: Path, settings: Settings, task: Task) -> Iterator[Demonstration]:
-    field, shown = gold_field(settings), Shown.parse(task.show)
+    field, shown, reasons = gold_field(settings), Shown.parse(task.show), asks_for_reasons(task)
     for located in read_records(path, id_field=settings.data.id):
         record = located.record
         in_field = field if field in record.fields else None
@@ -126,4 +129,4 @@ def _demonstration_file(path: Path, settings: Settings, task: Task) -> Iterator[
             shown.render(record)
         except RecordRejected as error:
             raise DataError(f"{located.place}: {error.args[0]}", hint="mend the demonstration, or remove it") from None
-        yield Demonstration(record, answer)
+        yield Demonstration(record, answer, reasons_given(located, task, in_field) if reasons else "")

@@ -1,22 +1,36 @@
 """Data files into the journal: records and gold."""
 
 import logging
-from collections.abc import Iterator, Mapping
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from postil.canonical import digest
 from postil.errors import DataError, SettingsError
-from postil.formats import FORMATS, Located, accepted, gold_answer, read_gold, read_records
+from postil.formats import (
+    FORMATS,
+    GoldLine,
+    Located,
+    gold_answer,
+    gold_lines,
+    gold_once,
+    gold_rationale,
+    read_records,
+)
 from postil.project.settings import FILE_NAME, Settings
 from postil.store import Journal
 from postil.tasks import Task
+from postil.tasks.reasons import RATIONALE, asks_for_reasons
 from postil.tasks.shown import Shown
 from postil.types import JSON, Answer, Record
 
 SYNC: Final = "sync"
 """The kind of event that says which state of the data files the journal holds."""
+
+_REASONS: Final = "gold_reasons"
 
 _log = logging.getLogger("postil")
 _ENDINGS: Final = frozenset(ending for known in FORMATS.values() for ending in known.extensions)
@@ -58,12 +72,26 @@ def sync(journal: Journal, folder: Path, settings: Settings, task: Task, *, read
     incoming = _Incoming(journal, folder, settings, task, known=before > 0)
     imported = journal.add_records(incoming)
     gold = journal.add_gold(incoming.gold.items(), str(files[-1]))
+    _keep_reasons(journal, incoming)
     journal.add_event(SYNC, "", mark)
     # Of the lines whose record was there, those beyond the records that were there before repeat one of the file.
     repeated = imported.known - before
     found = Sync(before + imported.added, imported.added, max(0, repeated), max(0, -repeated), gold)
     _tell(found, files[0])
     return found
+
+
+def _keep_reasons(journal: Journal, incoming: "_Incoming") -> None:
+    """Note the reasons that gold gives, for demonstrations; gold that is no longer in the files keeps its own."""
+    earlier = gold_reasons(journal)
+    kept = {record: said for record, said in earlier.items() if record not in incoming.gold} | incoming.reasons
+    if kept != earlier:
+        journal.add_event(_REASONS, "", kept)
+
+
+def gold_reasons(journal: Journal) -> Mapping[str, str]:
+    """Return record -> the reasons given with its gold."""
+    return journal.latest_event(_REASONS, "") or {}
 
 
 def _tell(found: Sync, items: Path) -> None:
@@ -87,8 +115,25 @@ def names_file(gold: str) -> bool:
 def _files(folder: Path, settings: Settings) -> list[Path]:
     """Return the data files: the items, and the gold if it has a file of its own."""
     gold = settings.data.gold
-    own = [folder / gold] if gold is not None and names_file(gold) else []
-    return [folder / settings.data.items, *own]
+    own = [data_file(folder, gold)] if gold is not None and names_file(gold) else []
+    return [data_file(folder, settings.data.items), *own]
+
+
+def data_file(folder: Path, name: str) -> Path:
+    """Return a file that the settings name as seen from the project, as it is seen from where the user is.
+
+    `project/../items.jsonl` is `items.jsonl`: the same file, as somebody would call it who stands there.
+    """
+    given = folder / name
+    plain = Path(os.path.normpath(given))
+    try:
+        # Behind a link to a folder ".." is somewhere else.
+        if plain.parent.resolve() != given.parent.resolve():
+            plain = given.resolve()
+        seen = Path(os.path.relpath(plain))
+    except (OSError, ValueError):  # a loop of links; another disk, a NUL
+        return given
+    return min(plain, seen, key=lambda path: len(str(path)))
 
 
 def _all_there(files: list[Path]) -> bool:
@@ -118,6 +163,8 @@ class _Incoming:
             SettingsError: the task shows the gold.
         """
         self.gold: dict[str, Answer] = {}
+        self.reasons: dict[str, str] = {}
+        """Given with the gold, where the task asks for reasons."""
         self._journal = journal
         self._known = known
         self._items, *own = _files(folder, settings)
@@ -126,6 +173,7 @@ class _Incoming:
         self._id_field = settings.data.id
         self._task = task
         self._shown = Shown.parse(task.show)
+        self._wants_reasons = asks_for_reasons(task)
         self._gold_lines: dict[str, int] = {}
         if self._field in self._shown.fields:
             raise SettingsError(
@@ -149,7 +197,7 @@ class _Incoming:
                 lacking = lacking or [located]
             has_gold = has_gold or self._field in fields
             self._take_gold(located)
-            self._check_gold(located.record, unseen.pop(located.record.id, None))
+            self._take_lines(located.record, unseen.pop(located.record.id, ()))
             yield self._as_known(located.record), located.place
         if not can_be_shown:
             raise _not_shown(self._task, lacking[0])
@@ -170,7 +218,8 @@ class _Incoming:
         return record
 
     def _without_gold(self, record: Record) -> Mapping[str, JSON]:
-        return {name: value for name, value in record.fields.items() if name != self._field}
+        beside = {RATIONALE} - {*self._shown.fields} if self._wants_reasons else set[str]()
+        return {name: value for name, value in record.fields.items() if name != self._field and name not in beside}
 
     def _take_gold(self, located: Located) -> None:
         answer = accepted_gold(located, self._task, self._field) if self._field in located.record.fields else None
@@ -184,31 +233,34 @@ class _Incoming:
                 hint="decide which holds, and remove the other",
             )
         self._gold_lines.setdefault(id_, located.line)
+        if self._wants_reasons and (said := reasons_given(located, self._task, self._field)):
+            self.reasons.setdefault(id_, said)
 
-    def _gold_of_file(self) -> dict[str, str]:
-        """Take the gold of a file of its own, and return the place of each record's."""
-        if self._gold_file is None:
-            return {}
-        places: dict[str, str] = {}
-        for gold in read_gold(self._gold_file, self._task):
+    def _gold_of_file(self) -> dict[str, list[GoldLine]]:
+        """Return the gold of a file of its own by record; what it says is looked at when the record is known."""
+        lines: defaultdict[str, list[GoldLine]] = defaultdict(list)
+        for each in gold_lines(self._gold_file, self._task) if self._gold_file is not None else ():
+            if each.held:
+                lines[each.record].append(each)
+        return lines
+
+    def _take_lines(self, record: Record, lines: Iterable[GoldLine]) -> None:
+        """Take the gold of a file of its own, checked against the record that it is about."""
+        for gold in gold_once(each.gold(self._task, record) for each in lines):
             if gold.answer is not None:
-                self.gold[gold.record] = gold.answer
-                places[gold.record] = gold.place
-        return places
+                self.gold[record.id] = gold.answer
+            if gold.rationale:
+                self.reasons[record.id] = gold.rationale
 
-    def _check_gold(self, record: Record, place: str | None) -> None:
-        """Check the gold of a file of its own against the record that it is about, now that the record is known."""
-        if place is not None:
-            self.gold[record.id] = accepted(self.gold[record.id], self._task, place, record.id, record)
-
-    def _check_gold_known(self, places: Mapping[str, str]) -> None:
-        for record, place in places.items():
+    def _check_gold_known(self, unseen: Mapping[str, Sequence[GoldLine]]) -> None:
+        for record, lines in unseen.items():
             known = self._journal.some_records([record])
             for each in known:
-                self._check_gold(each, place)
+                self._take_lines(each, lines)
             if not known:
                 raise DataError(
-                    f"{place}: gold for the record {record!r}, which is not among the items",
+                    f"{lines[0].source.at(lines[0].line)}: gold for the record {record!r},"
+                    " which is not among the items",
                     hint="ids in the gold file must be ids of the items",
                 )
 
@@ -237,6 +289,18 @@ def accepted_gold(located: Located, task: Task, field: str | None) -> Answer | N
             f"{located.place}, record {located.record.id!r}{where}: {error.args[0]}",
             hint=error.hint or _how_to_mend(task),
         ) from None
+
+
+def reasons_given(located: Located, task: Task, field: str | None) -> str:
+    """Return the reasons given with a record's gold, "" for none.
+
+    Raises:
+        DataError: they are no text; the message says where.
+    """
+    try:
+        return gold_rationale(located.record.fields, task, field)
+    except DataError as error:
+        raise DataError(f"{located.place}, record {located.record.id!r}: {error.args[0]}", hint=error.hint) from None
 
 
 def _how_to_mend(task: Task) -> str:

@@ -41,7 +41,7 @@ class Plan:
     records: int
     pending: int
     requests: int
-    """Equal texts are asked about once."""
+    """Equal texts are asked about once, unless each reply is to bear its own record's mark (`echo`)."""
     prompt_tokens: Estimate | None
     """Tokens of one prompt, from prompts that were rendered and counted."""
     input_tokens: int
@@ -151,25 +151,27 @@ class _Ahead:
     """The texts that are pending, seen in one pass of which little is kept."""
 
     texts: int = 0
-    """Different ones."""
+    """Those that are asked about: different ones, or with `echo` all."""
     size: int = 0
     """Of all of them, in bytes."""
     unusable: int = 0
     drawn: list[tuple[Record, int]] = field(default_factory=list[tuple[Record, int]])
-    """A uniform draw of different texts, with their sizes (Vitter 1985, algorithm R)."""
+    """A uniform draw of those texts, with their sizes (Vitter 1985, algorithm R)."""
 
     @classmethod
     def of(cls, records: Iterable[Record], annotator: PromptedAnnotator, rng: random.Random) -> "_Ahead":
         ahead, shown = cls(), Shown.parse(annotator.task.show)
         seen: set[int] = set()
+        # A mark makes the prompts of equal texts different.
+        marked = any(prompt.echo for prompt in annotator.prompts)
         for record in records:
             try:
                 text = shown.render(record)
             except RecordRejected:
                 ahead.unusable += 1
                 continue
-            if (mark := hash(text)) not in seen:
-                seen.add(mark)
+            if (asked := hash((record.id if marked else "", text))) not in seen:
+                seen.add(asked)
                 ahead._add(record, len(text.encode("utf-8", "backslashreplace")), rng)
         return ahead
 

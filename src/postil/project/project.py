@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from postil.errors import InputError, SettingsError
+from postil.errors import InputError, SettingsError, StoreError
 from postil.project import gold, importing, running
 from postil.project.annotators import Annotators, build_annotator, policy_of, price_of
 from postil.project.bridge import run_sync
@@ -208,6 +208,7 @@ class Project:
         except InputError as error:
             _log.warning("%s", error)
             return _Known(name, stored[-1] if stored else "")
+        running.tell_changes(self.journal, built)
         return _Known(name, built.id, built)
 
     def _built(self, name: str, engine: Engine, say: Callable[[str], None] = _log.warning) -> PromptedAnnotator:
@@ -450,6 +451,7 @@ class Project:
 
     async def _verified(self) -> Verification:
         known: dict[str, PromptedAnnotator] = {}
+        problems: list[str] = []
         async with AsyncExitStack() as stack:
             for name in self.annotators:
                 try:
@@ -458,7 +460,10 @@ class Project:
                     known[built.id] = built
                 except InputError as error:
                     _log.warning("not rendered again: %s", error)
-            return Verifier(self.journal, known).verify()
+                except StoreError as error:
+                    # What it shows stands in the journal, and is no longer what was written.
+                    problems.append(f"annotator {name!r}: cannot be made again: {error}")
+            return Verifier(self.journal, known, problems).verify()
 
 
 def _unsaid(_: str) -> None:

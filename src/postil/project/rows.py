@@ -11,7 +11,7 @@ from typing import Any
 
 from postil.canonical import plain_json, record_id
 from postil.errors import DataError
-from postil.formats import export_row
+from postil.formats import export_row, gold_rationale
 from postil.project import running
 from postil.project.annotators import build_annotator, build_engine, described, policy_of, price_of
 from postil.project.bridge import run_sync
@@ -40,8 +40,9 @@ def annotate(
     `texts` is a list of texts or of records (mappings), or a data frame with the fields that the task shows as
     columns. A row holds the record's fields, the answer's keys over them, `outcome`, `answer`, `confidence` and
     `probabilities`; a record without an answer says why in `failure_class` and `message`. `demonstrations` are pairs
-    of a text (or record) and its answer. `journal` names a file that keeps what was paid for: called again with it,
-    only what is missing is asked. Further options are the keys of `[annotators.NAME]`.
+    of a text (or record) and its answer, with its `rationale` where the task asks for reasons. `journal` names a file
+    that keeps what was paid for: called again with it, only what is missing is asked. Further options are the keys of
+    `[annotators.NAME]`.
 
     Raises:
         InputError: task, texts or options are wrong; nothing was spent.
@@ -142,7 +143,8 @@ def _demonstration(pair: tuple[str | Mapping[str, JSON], JSON], task: Task, plac
     shown, answer = pair
     held = answer if isinstance(answer, Mapping) else {task.answer_keys[0]: answer}
     try:
-        return Demonstration(_record(shown, task, place), task.accept(held))
+        record = _record(shown, task, place)
+        return Demonstration(record, task.accept(held, record), gold_rationale({"answer": held}, task, "answer"))
     except DataError as error:
         message = str(error.args[0])
         raise DataError(message if message.startswith(place) else f"{place}: {message}", hint=error.hint) from None

@@ -161,6 +161,8 @@ class AnnotateResult:
     """Requests that earlier runs of the annotator had left open when this one began."""
     open_intents_usd: float | None = 0.0
     """The most that those can have cost; `None` where it is not known."""
+    unsent: int = 0
+    """Of `requests`, those that were written down and did not leave after all, as those of a batch that was refused."""
     held: int = 0
     """Records left pending because their requests may have been paid for already."""
 
@@ -218,7 +220,7 @@ async def annotate(
     with journal.run_lock():
         await close_unsubmitted(journal)
         handed = HandedOver.of(journal, annotator.id)
-        _tell_changes(journal, annotator)
+        tell_changes(journal, annotator)
         _tell_batches(journal, annotator, handed)
         _tell_prior(journal, annotator, wanted)
         found = open_requests(journal, annotator, terms.price, in_batches=handed.intents)
@@ -254,7 +256,8 @@ async def _in_batches(
     from postil.project.batches import run_in_batches  # noqa: PLC0415 - aiohttp
     from postil.runner.batch import BatchPolicy  # noqa: PLC0415
 
-    chosen = None if scope.limit is None else {r.id for r in itertools.islice(journal.pending(annotator.id), wanted)}
+    # Each portion goes through what is pending anew: what is chosen ends at a record, and needs no list.
+    last = None if scope.limit is None else journal.last_pending(annotator.id, wanted)
     policy = BatchPolicy(
         scope.batch_requests, wait=scope.lane == "batch", lost=terms.policy.lost, unlisted=scope.unlisted
     )
@@ -263,7 +266,7 @@ async def _in_batches(
         annotator,
         terms,
         policy,
-        lambda: (each for each in journal.pending(annotator.id) if chosen is None or each.id in chosen),
+        lambda: journal.pending(annotator.id, last),
         wanted,
         held=held,
         on_progress=on_progress,
@@ -328,21 +331,25 @@ def _tell_prior(journal: Journal, annotator: PromptedAnnotator, wanted: int) -> 
         )
 
 
-def _tell_changes(journal: Journal, annotator: PromptedAnnotator) -> None:
-    """Say that an annotator of this name was at work before and would answer otherwise now: all is pending again."""
-    before = {id_: spec for id_, name, spec in journal.annotators() if name == annotator.name}
-    if not before or annotator.id in before:
+def tell_changes(journal: Journal, annotator: PromptedAnnotator) -> None:
+    """Say that an annotator of this name has answered before and would answer otherwise now: all is pending again.
+
+    Gold that prompts may show changes an annotator too, as settings do.
+    """
+    before = {id_: spec for id_, name, spec in journal.annotators() if name == annotator.name and id_ != annotator.id}
+    labelled = {id_: tally(journal, id_).labelled for id_ in before}
+    fullest = max(reversed(before), key=lambda id_: labelled[id_], default="")
+    if not fullest or labelled[fullest] <= tally(journal, annotator.id).labelled:
         return
-    newest, spec = list(before.items())[-1]
-    changed = [key for key, value in annotator.spec.items() if digest(value) != digest(spec.get(key))]
-    labelled = tally(journal, newest).labelled
-    if labelled:
-        _log.warning(
-            "annotator %r is not what it was (%s changed): its %d annotations of before stay, and do not count for it",
-            annotator.name,
-            ", ".join(changed),
-            labelled,
-        )
+    changed = [key for key, value in annotator.spec.items() if digest(value) != digest(before[fullest].get(key))]
+    _log.warning(
+        "annotator %r is not what it was (%s changed): its %d annotations of before stay, and do not count for it;"
+        " they are in the journal under its earlier id %s",
+        annotator.name,
+        ", ".join(changed),
+        labelled[fullest],
+        fullest,
+    )
 
 
 def _tell_batches(journal: Journal, annotator: PromptedAnnotator, handed: HandedOver) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -39,12 +39,17 @@ class Verification:
 class Verifier:
     """Goes through a journal once and trusts nothing in it that follows from something else in it."""
 
-    def __init__(self, journal: Journal, annotators: Mapping[str, PromptedAnnotator]) -> None:
-        """Take the annotators of today's settings by id: their prompts can be rendered again, others' cannot."""
+    def __init__(
+        self, journal: Journal, annotators: Mapping[str, PromptedAnnotator], problems: Iterable[str] = ()
+    ) -> None:
+        """Take the annotators of today's settings by id: their prompts can be rendered again, others' cannot.
+
+        `problems` are those that making the annotators has met with.
+        """
         self._journal = journal
         self._annotators = annotators
         self._checked: Counter[str] = Counter()
-        self._problems: list[str] = []
+        self._problems = [*problems]
         self._further = 0
 
     def verify(self) -> Verification:
@@ -55,6 +60,8 @@ class Verifier:
             ("seals", self._seals),
             ("heads", self._heads),
             ("records", self._records),
+            ("gold", self._gold),
+            ("totals", self._totals),
             ("costs", self._costs),
             ("annotators", self._all_annotators),
         )
@@ -103,6 +110,15 @@ class Verifier:
     def _records(self) -> None:
         for record, fingerprint in self._journal.record_digests():
             self._check("records", digest(record.fields), fingerprint, f"record {record.id!r}: its fields")
+
+    def _gold(self) -> None:
+        self._checked["gold"] += len(self._journal.gold())
+
+    def _totals(self) -> None:
+        """Find that the totals which looks at the journal count on from are not what its rows come to."""
+        self._checked["totals"] += 1
+        if (words := self._journal.wrong_totals()) is not None:
+            self._problem(words)
 
     def _costs(self) -> None:
         prices = {run: body["price"] for run, _, body in self._journal.events("run")}
@@ -193,7 +209,7 @@ def _essence(outcome: Outcome) -> tuple[object, ...]:
     match outcome:
         case Annotation():
             said = (outcome.confidence, outcome.probabilities, outcome.rationale)
-            parts = (outcome.part_confidences, outcome.evidence, outcome.rejected)
+            parts = (outcome.part_confidences, outcome.evidence, outcome.rejected, outcome.placings)
             return ("annotation", outcome.answer, *said, *parts)
         case Abstention():
             return ("abstention", outcome.reason)

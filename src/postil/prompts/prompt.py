@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
-from postil.errors import ContextExceeded, Mispaired
+from postil.errors import ContextExceeded, Mispaired, RecordRejected
 from postil.prompts.templates import Template, load_template
 from postil.tasks import AnswerForm, Option, Task
 from postil.tasks.reading import clip, complete_text, not_readable
+from postil.tasks.reasons import with_rationale
 from postil.tasks.shown import Shown
 from postil.types import Capabilities, Completion, Demonstration, Message, Record, Request
 
@@ -71,11 +72,13 @@ class Prompt:
         Raises:
             MissingField: the record lacks a field that the task shows.
             EmptyRecord: nothing of the record is shown.
+            RecordRejected: what is shown of it holds half a character.
         """
+        shown = _whole(record, self._shown.render(record))
         messages = [*self._system]
         for demonstration in demonstrations:
             messages.extend(self._turns(_Key(demonstration)))
-        messages.append(Message("user", self._question(record)))
+        messages.append(Message("user", self._question(record, shown)))
         return tuple(messages)
 
     def request(
@@ -92,7 +95,8 @@ class Prompt:
         """Return the request about a record, with as many demonstrations as the context holds.
 
         The least useful demonstration, the first, is dropped until the prompt and its answer fit (survey 1.02).
-        Where demonstrations give reasons the reply will too: it gets room for them and is no bare choice (1.03).
+        Where demonstrations give reasons before the answer the reply will too: it gets room for them and is no bare
+        choice (1.03).
 
         Raises:
             ContextExceeded: the record alone does not fit; it is never cut.
@@ -120,15 +124,14 @@ class Prompt:
         seed: int | None,
     ) -> Request:
         form, room = self.form, self.form.max_tokens + (_MARK_TOKENS if self.echo else 0)
-        if any(demonstration.rationale.strip() for demonstration in shown):
-            return Request(messages, max_tokens or room + _RATIONALE_TOKENS, temperature, seed)
+        reasoned = form.reasons == "before" and any(demonstration.rationale.strip() for demonstration in shown)
         return Request(
             messages,
-            max_tokens or room,
+            max_tokens or room + (_RATIONALE_TOKENS if reasoned else 0),
             temperature,
             seed,
-            # No choice begins with a mark.
-            choices=() if self.echo else form.choices,
+            # No choice begins with a mark, or with reasons.
+            choices=() if self.echo or reasoned else form.choices,
             schema=form.schema,
             token_probabilities=form.token_probabilities,
         )
@@ -174,8 +177,7 @@ class Prompt:
     def _wanted(self, record: Record) -> str:
         return self.template.fill("echo", mark=self._mark(record))
 
-    def _question(self, record: Record) -> str:
-        shown = self._shown.render(record)
+    def _question(self, record: Record, shown: str) -> str:
         question = self.template.fill("user", record=shown, cue=self._ask.cue)
         return f"{self._wanted(record)}\n{question}" if self.echo else question
 
@@ -187,13 +189,35 @@ class Prompt:
     def _demonstration_turns(self, key: "_Key") -> tuple[Message, Message]:
         shown = key.demonstration
         answer = self._task.write(shown.answer, self.form, shown.record)
-        if shown.rationale.strip():
-            reply = self.template.fill("reasoned", rationale=shown.rationale, cue=self._ask.cue, answer=answer)
-        else:
-            reply = self.template.fill("answer", answer=answer)
+        match self.form.reasons if shown.rationale.strip() else "none":
+            case "before":
+                reply = self.template.fill("reasoned", rationale=shown.rationale, cue=self._ask.cue, answer=answer)
+            case "inside":
+                reply = self.template.fill("answer", answer=with_rationale(answer, shown.rationale))
+            case "none":
+                reply = self.template.fill("answer", answer=answer)
         if self.echo:
             reply = f"{self._mark(shown.record)} {reply}"
-        return Message("user", self._question(shown.record)), Message("assistant", reply)
+        question = self._question(shown.record, self._shown.render(shown.record))
+        return Message("user", question), Message("assistant", reply)
+
+
+def _whole(record: Record, shown: str) -> str:
+    """Return what is shown of a record, if templates can hold it: they would turn half a character into others.
+
+    Raises:
+        RecordRejected: it holds half a character; two records that differ in it would be asked about as one.
+    """
+    if not shown.isascii():
+        try:
+            shown.encode()
+        except UnicodeEncodeError as error:
+            half = shown[error.start]
+            raise RecordRejected(
+                f"record {record.id!r} holds {half!r}, half a character (a lone surrogate), which no model can read",
+                hint="mend the text where it was cut",
+            ) from None
+    return shown
 
 
 def _tokens_from(start: int, tokens: Sequence[tuple[str, float]]) -> Iterator[tuple[str, float]]:

@@ -38,6 +38,9 @@ _NEVER_EMPTY: Final = frozenset({"user", "answer", "reasoned"})
 class Template:
     """The parts of a prompt, each with `{{ field }}` where a value goes. No logic: fields only.
 
+    A line that holds a field and nothing else is left out where there is nothing to show: a task without options has
+    no empty line in their place.
+
     Raises:
         SettingsError: a part lacks one of its fields, asks for one that there is not, or holds more than fields; it
             is found when the template is made, not in the middle of a run (survey 0.14).
@@ -66,7 +69,8 @@ class Template:
 
     def fill(self, part: str, **values: str) -> str:
         """Return a part with its fields filled in; values are text and are never read as a template."""
-        return _compiled(self).render_template(part, **values)
+        empty = frozenset() if all(values.values()) else frozenset(name for name in values if not values[name])
+        return _compiled(self, empty).render_template(part, **values)
 
 
 def _check(place: str, source: object, slots: frozenset[str], may_be_empty: bool) -> None:
@@ -115,11 +119,18 @@ def parse_template(name: str, source: str) -> Template:
 
 
 @lru_cache(maxsize=64)
-def _compiled(template: Template) -> minijinja.Environment:
+def _compiled(template: Template, empty: frozenset[str]) -> minijinja.Environment:
     """Return a template's parts ready to be filled: compiling them again for every record takes twice as long."""
+    parts = {part: source for part, source in asdict(template).items() if part != "name"}
     return minijinja.Environment(
-        templates={part: source for part, source in asdict(template).items() if part != "name"},
+        templates={part: _without_lines(source, empty) for part, source in parts.items()},
         undefined_behavior="strict",
         auto_escape_callback=lambda _: False,
         keep_trailing_newline=True,
     )
+
+
+def _without_lines(source: str, empty: frozenset[str]) -> str:
+    """Return a part without the lines that would show only a field that is empty."""
+    lines = source.split("\n")
+    return "\n".join(line for line in lines if (slot := _SLOT.fullmatch(line)) is None or slot[1] not in empty)

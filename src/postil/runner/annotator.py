@@ -3,7 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from postil.canonical import digest
 from postil.errors import (
@@ -57,8 +57,7 @@ class Sampling:
     """`None`: as many as the task's answer needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request, and the digest of everything the engine is told."""
 
     request: Request
@@ -258,6 +257,7 @@ class PromptedAnnotator:
             evidence=reading.evidence,
             rejected=reading.rejected,
             provenance=provenance,
+            placings=reading.placings,
         )
 
     def _confidence(self, reading: Reading) -> Confidence | None:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -26,6 +26,7 @@ from postil.errors import (
     ConnectionLost,
     DataError,
     EngineError,
+    NotSent,
     RecordRejected,
     RunFatal,
     ServerFault,
@@ -82,6 +83,8 @@ class BatchPolicy:
     """The most requests in one batch."""
     attempts: int = 3
     """The most batches that one request is put into in a run."""
+    together: int = 4
+    """The most batches with the provider at once; fewer where it says that too much is enqueued."""
     first_poll: float = 1.0
     """Seconds until the provider is asked how a batch is doing; each further wait is half as long again."""
     longest_poll: float = 60.0
@@ -136,14 +139,14 @@ class BatchRunner:
         self._on_progress = on_progress
         self._ledger = Ledger(budget, self._price)
         self._halt = Halt(budget.seconds)
-        self._most = self._policy.requests
+        self._most, self._together = self._policy.requests, self._policy.together
         # By custom id: those that failed and may be tried again, those that ended so, those still with the provider.
         self._tried: Counter[str] = Counter()
         self._given_up: dict[str, tuple[int, EngineError]] = {}
-        self._elsewhere: set[str] = set()
+        self._with_provider: set[str] = set()
         self._defect: Exception | None = None
         self._failures: Counter[str] = Counter()
-        self._run = self._done = self._total = self._submitted_requests = self._records_held = 0
+        self._run = self._done = self._total = self._records_held = 0
 
     def interrupt(self) -> None:
         """Stop waiting; batches go on at the provider, and the next run collects them."""
@@ -152,7 +155,7 @@ class BatchRunner:
     @property
     def under_way(self) -> UnderWay:
         """The requests that are with the provider: they go on there, whatever becomes of this run."""
-        return UnderWay(self._submitted_requests)
+        return UnderWay(len(self._with_provider))
 
     async def run(self, pending: Callable[[], Iterable[Record]], total: int) -> RunSummary:
         """Give each record an outcome; `pending` returns the records that have none, each time it is called.
@@ -162,7 +165,8 @@ class BatchRunner:
         """
         self._begin(total)
         try:
-            for batch in open_batches(self._journal, self._annotator.id):
+            for place, batch in enumerate(open_batches(self._journal, self._annotator.id)):
+                batch.beside = place
                 self._adopt(batch)
                 await self._collect(batch)
             await self._work(pending)
@@ -191,18 +195,40 @@ class BatchRunner:
         self._run = self._journal.add_event("run", self._annotator.id, manifest)
 
     async def _work(self, pending: Callable[[], Iterable[Record]]) -> None:
-        while (batch := await self._next(pending())) is not None:
-            if not self._policy.wait:
-                return
-            await self._collect(batch)
+        """Submit batches and collect them, the oldest first, until there is nothing more to ask.
 
-    async def _next(self, records: Iterable[Record]) -> Submitted | None:
-        """Submit the next batch and return it, `None` if there is nothing to ask, or no money for it."""
+        Raises:
+            EngineError: the provider did not take one; those it had taken before are collected.
+        """
+        if not self._policy.wait:
+            await self._next(pending(), beside=0)
+            return
+        submitted: deque[Submitted] = deque()
+        refusal: EngineError | None = None
+        while refusal is None or submitted:
+            try:
+                while refusal is None and len(submitted) < self._together:
+                    if (batch := await self._next(pending(), beside=len(submitted))) is None:
+                        break
+                    submitted.append(batch)
+            except EngineError as error:
+                refusal = error
+            if not submitted:
+                break
+            await self._collect(submitted.popleft())
+        if refusal is not None:
+            raise refusal
+
+    async def _next(self, records: Iterable[Record], *, beside: int) -> Submitted | None:
+        """Submit the next batch `beside` so many and return it; `None` if there is nothing to ask, or no money now."""
         portion = await self._portion(records)
         self._records_held = portion.held
         if portion.asked:
-            return await self._submitted(portion)
-        if portion.budget_spent:
+            batch = await self._submitted(portion)
+            batch.beside = beside
+            self._with_provider |= batch.lines.keys()
+            return batch
+        if portion.budget_spent and not beside:
             self._halt.stop("budget")
         return None
 
@@ -238,7 +264,7 @@ class BatchRunner:
         asked = interview.asked
         assert asked is not None  # noqa: S101 - the caller has looked
         custom_id = _custom_id(asked.digest)
-        if custom_id in portion.asked or custom_id in self._elsewhere:
+        if custom_id in portion.asked or custom_id in self._with_provider:
             return True
         if asked.digest in self._held:
             portion.held += 1
@@ -278,7 +304,7 @@ class BatchRunner:
                 if isinstance(error, MAY_BE_BILLED) and await self._looked_for(batch) is not None:
                     return batch
                 if not isinstance(error, Transient) or attempt >= self._policy.attempts:
-                    await self._void(batch, error)
+                    await self._void(batch, str(error.args[0]))
                     raise
                 await self._halt.pause(max(min(error.retry_after or 0.0, LONGEST_WAIT), next(waits)))
                 self._halt.check()
@@ -311,15 +337,14 @@ class BatchRunner:
         if not submitted.lines:
             self._end(submitted, results=0)
             return
-        self._submitted_requests = len(submitted.lines)
+        self._with_provider |= submitted.lines.keys()
         batch = await self._looked_for(submitted)
         if batch is None:
-            await self._void(submitted, ServerFault("the batch was never submitted; this request was not billed"))
+            await self._void(submitted, "the batch was never submitted; this request was not billed")
             return
         waits, bare = _waits(self._policy, self._rng), 0
         while batch.state == "working" or (_is_bare(batch) and bare < _LOOKS):
             if not self._policy.wait:
-                self._elsewhere |= submitted.lines.keys()
                 return
             bare += batch.state != "working"
             self._tell()
@@ -332,7 +357,6 @@ class BatchRunner:
             raise _vague(BrokenReply(f"the batch {batch.id} is completed, and no file of results is named"), submitted)
         else:
             await self._take_results(submitted, batch)
-        self._submitted_requests = 0
 
     async def _looked_for(self, submitted: Submitted) -> Batch | None:
         """Return a batch as the provider sees it, `None` if it was never submitted.
@@ -382,23 +406,30 @@ class BatchRunner:
     async def _refused(self, submitted: Submitted, batch: Batch) -> None:
         """Take note that nothing of a batch was asked; if it was only too large, smaller ones come after it."""
         fault = ServerFault(f"the batch {batch.id} was not accepted: {batch.message or batch.status}")
-        await self._void(submitted, fault)
+        await self._void(submitted, str(fault.args[0]))
         size = len(submitted.lines) + len(submitted.answered)
+        if batch.too_much and submitted.beside:
+            # By itself it may be taken: it comes again once one of those before it is done.
+            self._together = min(self._together, submitted.beside)
+            _log.warning("%s; from now on at most %d batches are open at once", fault.args[0], self._together)
+            return
         if not batch.too_much or min(self._most, size) == 1:
             raise fault
-        self._most = max(1, min(self._most, size) // 2)
+        # Half of it may be taken, and so two halves at once may not.
+        self._most, self._together = max(1, min(self._most, size) // 2), 1
         _log.warning("%s; the next one has at most %d requests", fault.args[0], self._most)
 
-    async def _void(self, submitted: Submitted, error: EngineError) -> None:
+    async def _void(self, submitted: Submitted, why: str) -> None:
         """Write down that none of a batch's requests was asked, so that none was paid for."""
-        fault = ServerFault(str(error.args[0]))
+        error = NotSent(why)
         for some in _portions(submitted.lines.values(), _TOGETHER):
-            await asyncio.gather(*(self._journal.write_error(line.intent, fault) for line in some))
+            await asyncio.gather(*(self._journal.write_error(line.intent, error) for line in some))
             for line in some:
-                self._ledger.settle(line.worst)
+                self._ledger.cancel(line.worst)
         self._end(submitted, results=0)
 
     def _end(self, submitted: Submitted, **found: JSON) -> None:
+        self._with_provider -= submitted.lines.keys()
         self._journal.add_event(BATCH_END, self._annotator.id, {"token": submitted.token, **found})
 
     async def _take_results(self, submitted: Submitted, batch: Batch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from postil.errors import EngineError, ServerUnreachable
+from postil.errors import EngineError, RateLimited, ServerUnreachable
 from postil.runner.halt import Halt, Stop
 from postil.runner.limits import Limits, joined, left
 from postil.runner.pace import ONE_REQUEST, Pool, Ticket
@@ -67,9 +67,9 @@ class Gate:
         return self._limits.breaker.answered
 
     @property
-    def down(self) -> ServerUnreachable | None:
-        """That the server is down, if it has been for so long that it makes no sense to go on."""
-        return self._limits.breaker.hopeless
+    def down(self) -> ServerUnreachable | RateLimited | None:
+        """That the server is down, or takes nothing, if it has been so for so long that it makes no sense to go on."""
+        return self._limits.breaker.hopeless or self._limits.closed
 
     async def enter(self, most: Usage | None = None) -> Ticket:
         """Return when a request may leave; `most` is what it can come to, where tokens are limited.

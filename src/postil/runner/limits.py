@@ -21,6 +21,7 @@ from postil.errors import (
 from postil.runner.breaker import Breaker
 from postil.runner.pace import LONGEST_WAIT, ONE_REQUEST, Counts, Pool, Ticket
 from postil.runner.policy import Policy
+from postil.runner.retries import turned_away
 from postil.runner.window import Window
 from postil.types import Account, RateLimit, Usage
 
@@ -35,6 +36,12 @@ _LONGEST_UNASKED: Final = 15.0
 
 _FIRST_BREAK: Final = 4
 """How long the breaker stays open at first, in first waits of a retry."""
+
+_LONG: Final = 600.0
+"""Seconds. Whoever asks for a longer wait again and again is believed sooner than who asks for less."""
+_SLIPS: Final = 3
+_ROUNDS: Final = 10
+"""Pauses on end after each of which the server asks for a wait that is too long: then the run stops."""
 
 _FAILING: Final = (ServerFault, ConnectionLost, AttemptTimedOut, ServerUnreachable)
 
@@ -55,8 +62,10 @@ class Limits:
         # Whether one of these is on: a pause, starting apart after it, an open breaker.
         self._held = False
         self._quiet_until = self._pause_until = self._apart_until = self._next_at = self._apart = 0.0
-        # Pauses on end after which nothing was taken.
-        self._in_vain = 0
+        self.closed: RateLimited | None = None
+        """That the server takes nothing for longer than a run waits; set once it has said so often enough."""
+        # Pauses on end after which nothing was taken, and those after which a wait was asked for that is too long.
+        self._in_vain = self._turned_away = 0
 
     # Who asks
 
@@ -66,6 +75,7 @@ class Limits:
             if not self._runs:
                 # Somebody wants to try: what an earlier run had given up may work by now.
                 self.breaker.reset()
+                self.closed, self._turned_away = None, 0
             self._runs[wake] = concurrency
             self.window.allow(sum(self._runs.values()))
 
@@ -128,7 +138,7 @@ class Limits:
         """Hear of a reply."""
         with self._lock:
             self.breaker.answers()
-            self._in_vain = 0
+            self._in_vain = self._turned_away = 0
             self.window.good(now, now - ticket.at, full=self.in_flight + 1 > self.window.size)
             self.in_flight -= 1
             ticket.pool.learnt.good(now)
@@ -147,6 +157,7 @@ class Limits:
             ):
                 self.window.trouble(now, ticket.at, self.in_flight)
             self.in_flight -= 1
+            self._hear_wish(ticket, error)
             if isinstance(error, RateLimited):
                 ticket.pool.hear(ticket, error.rate_limits)
                 ticket.pool.learnt.refused(now)
@@ -166,6 +177,21 @@ class Limits:
             if ticket.probe:
                 self.breaker.withdraw()
         self._wake()
+
+    def _hear_wish(self, ticket: Ticket, error: EngineError) -> None:
+        """Tell a slip from a daily limit: that one is said again after each pause, and nothing is taken in between."""
+        if not isinstance(error, (RateLimited, Overloaded)) or ticket.at < self._pause_until:
+            return
+        self._turned_away = self._turned_away + 1 if turned_away(error) else 0
+        asked = error.retry_after or 0.0
+        if self._turned_away >= (_SLIPS if asked > _LONG else _ROUNDS):
+            wait = f"{asked / 60:.0f} minutes" if asked < 7200 else f"{asked / 3600:.0f} hours"
+            self.closed = RateLimited(
+                f"the server takes nothing for another {wait}, as it has said {self._turned_away} times over;"
+                f" the last time: {error.args[0]}",
+                hint="Run again after that: what is pending goes on.",
+                retry_after=asked,
+            )
 
     def _longer(self, ticket: Ticket, policy: Policy) -> float:
         """Return how long a pause must be at least: four times the last one, if nothing was taken since."""

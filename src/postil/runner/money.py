@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from postil.store import Spending, Unseen
-from postil.types import Budget, Usage
+from postil.types import Budget, Request, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class Price:
 
 FREE = Price(0.0, 0.0)
 
+_TURN: Final = 16
+"""Tokens that no turn of a prompt adds to those of its text."""
+
 # Sums of prices are off by rounding; a budget of exactly what was spent is kept.
 _ROUNDING: Final = 1e-12
 
@@ -48,6 +51,16 @@ class Worst:
 
     tokens: int = 0
     usd: float = 0.0
+
+
+def tokens_at_most(request: Request) -> int:
+    """Return as many tokens as a request cannot come to, whatever the tokenizer: each stands for a byte or more.
+
+    It costs nothing to say, and is noted where nobody counts: should the reply be lost, a later budget must.
+    """
+    contents = [message.content for message in request.messages]
+    read = sum(len(each) if each.isascii() else len(each.encode("utf-8", "replace")) for each in contents)
+    return read + _TURN * len(contents) + request.max_tokens
 
 
 @dataclass(slots=True)
@@ -68,7 +81,7 @@ class Ledger:
         """Count what the project has spent, and what it may have spent unseen: a budget is the project's, no run's."""
         self.usd = (spent.usd or 0.0) + unseen.usd
         self.tokens = spent.input_tokens + spent.output_tokens + unseen.tokens
-        self.requests = spent.requests
+        self.requests = spent.requests - spent.unsent
 
     @property
     def counts_tokens(self) -> bool:

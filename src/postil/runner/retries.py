@@ -2,13 +2,25 @@
 
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from postil.errors import EngineError, ServerUnreachable, Transient
+from postil.errors import EngineError, Overloaded, RateLimited, ServerUnreachable, Transient
 from postil.runner.pace import LONGEST_WAIT
 from postil.store.rows import MAY_BE_BILLED
 
-__all__ = ["LONGEST_WAIT", "Retries"]
+__all__ = ["LONGEST_WAIT", "Retries", "turned_away"]
+
+_BELIEVED: Final = 31 * 86_400.0
+"""Seconds. Limits are counted by the month at most; what is longer is no wish but a slip."""
+_TURNED_AWAY: Final = 12
+"""How often a request is sent at least that was only ever turned away; before that the run has stopped, unless others
+are taken meanwhile."""
+
+
+def turned_away(error: EngineError) -> bool:
+    """Return whether the server asks for a longer wait than any of ours: it takes nothing now, whatever it is asked."""
+    asked = error.retry_after if isinstance(error, (RateLimited, Overloaded)) else None
+    return asked is not None and LONGEST_WAIT < asked <= _BELIEVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +37,10 @@ class Retries:
         """Return whether a request that failed (1 is the first attempt) is sent again.
 
         A server that cannot be reached is a wrong address, unless it has answered before: then it may come back.
+        To be turned away uses up no attempt: whether that goes on is a question of the server, not of this request.
         """
-        if attempt >= self.attempts or (self.lost == "hold" and isinstance(error, MAY_BE_BILLED)):
+        attempts = max(self.attempts, _TURNED_AWAY) if turned_away(error) else self.attempts
+        if attempt >= attempts or (self.lost == "hold" and isinstance(error, MAY_BE_BILLED)):
             return False
         return isinstance(error, Transient) or (has_answered and isinstance(error, ServerUnreachable))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from postil.errors import ServerFault
+from postil.errors import NotSent
 from postil.runner.money import Price, Worst
 from postil.store import Journal
 from postil.types import JSON
@@ -42,6 +42,8 @@ class Submitted:
     id: str | None = None
     answered: frozenset[str] = frozenset()
     """Custom ids of those whose answers are in the journal."""
+    beside: int = 0
+    """How many batches of the same run were open when it was submitted."""
 
     def to_json(self) -> Mapping[str, JSON]:
         """Return the body of its event."""
@@ -118,6 +120,6 @@ async def close_unsubmitted(journal: Journal) -> None:
     runs = {run for run, _, body in journal.events("run") if body.get("lane") == LANE}
     noted = {line.intent for batch in open_batches(journal) for line in batch.lines.values()}
     unsent = [number for number, run, _ in unanswered if run in runs and number not in noted]
-    fault = ServerFault("the run ended before this request was submitted; it was not billed")
+    error = NotSent("the run ended before this request was submitted; it was not billed")
     for at in range(0, len(unsent), _TOGETHER):
-        await asyncio.gather(*(journal.write_error(number, fault) for number in unsent[at : at + _TOGETHER]))
+        await asyncio.gather(*(journal.write_error(number, error) for number in unsent[at : at + _TOGETHER]))

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -68,8 +68,7 @@ class Imported:
     """Already in the journal with the same fields, from this file or an earlier one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What is written down before a request leaves."""
 
     run: int
@@ -79,7 +78,7 @@ class Intent:
     request: str
     attempt: int
     most_tokens: int | None = None
-    """The most it can come to, where a price or a budget asked for it."""
+    """The most it can come to; more than that where neither a price nor a budget asked for it."""
     most_usd: float | None = None
 
 
@@ -135,6 +134,8 @@ class Spending:
     output_tokens: int
     cached_tokens: int
     usd: float | None
+    unsent: int = 0
+    """Of the requests, those that were written down and did not leave after all."""
 
     def since(self, before: "Spending") -> "Spending":
         """Return what was spent after something else was."""
@@ -146,6 +147,7 @@ class Spending:
             self.output_tokens - before.output_tokens,
             self.cached_tokens - before.cached_tokens,
             usd,
+            self.unsent - before.unsent,
         )
 
 
@@ -269,17 +271,23 @@ class Journal:
         rows = self._rows("SELECT id FROM record ORDER BY digest, id LIMIT ?", (limit,))
         return [id_ for (id_,) in rows]
 
-    def pending(self, annotator: str) -> Iterator[Record]:
-        """Return the records that have no outcome of an annotator, in the order they came."""
+    def pending(self, annotator: str, last: int | None = None) -> Iterator[Record]:
+        """Return the records that have no outcome of an annotator, in the order they came, those up to a number."""
         statement = (
-            "SELECT seq, id, fields FROM record WHERE seq > ? AND NOT EXISTS"
-            " (SELECT 1 FROM outcome WHERE outcome.annotator = ? AND outcome.record = record.id) ORDER BY seq LIMIT ?"
+            f"SELECT seq, id, fields FROM record WHERE seq > ? AND seq <= ? AND {_PENDING}"  # noqa: S608 - constants
+            " ORDER BY seq LIMIT ?"
         )
         after = 0
-        while portion := self._portion(statement, (after, annotator, _PORTION)):
+        while portion := self._portion(statement, (after, last or _NO_LAST, annotator, _PORTION)):
             after = portion[-1][0]
             for _, id_, fields in portion:
                 yield Record(id_, json.loads(fields))
+
+    def last_pending(self, annotator: str, limit: int) -> int | None:
+        """Return the number of the last of so many pending records; `None` if there are no more than those."""
+        statement = f"SELECT seq FROM record WHERE {_PENDING} ORDER BY seq LIMIT 2 OFFSET ?"  # noqa: S608 - constants
+        rows = self._rows(statement, (annotator, limit - 1))
+        return rows[0][0] if len(rows) > 1 else None
 
     def _portion(self, statement: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the first rows of a query, fewer where they are long."""
@@ -307,9 +315,24 @@ class Journal:
         return added
 
     def gold(self) -> dict[str, Answer]:
-        """Return the answer that holds for each gold record."""
-        rows = self._rows("SELECT record, answer FROM gold ORDER BY seq")
-        return {record: json.loads(answer) for record, answer in rows}
+        """Return the answer that holds for each gold record.
+
+        Raises:
+            StoreError: what stands there is no answer any more.
+        """
+        rows = self._rows("SELECT seq, record, answer FROM gold ORDER BY seq")
+        return {record: self._gold_answer(number, answer) for number, record, answer in rows}
+
+    def _gold_answer(self, number: int, text: str) -> Answer:
+        found: JSON = None
+        with suppress(ValueError):
+            found = json.loads(text)
+        if not isinstance(found, dict):
+            raise StoreError(
+                f"{self.path}: gold {number}: expected an answer, got {text[:80]!r}",
+                hint="it was changed after it was written: `postil verify` says what else was",
+            )
+        return found
 
     def give_roles(self, roles: Iterable[tuple[str, str]]) -> None:
         """Note what gold records may be used for; a role once given stays."""
@@ -382,18 +405,8 @@ class Journal:
         Raises:
             StoreError: it cannot be written; no request may leave.
         """
-        row = (
-            intent.run,
-            intent.annotator,
-            intent.record,
-            intent.purpose,
-            intent.request,
-            intent.attempt,
-            intent.most_tokens,
-            intent.most_usd,
-            now(),
-        )
-        return await self._writer.write(lambda rows: rows.add("intent", *row))
+        at = now()
+        return await self._writer.write(lambda rows: rows.add("intent", *intent, at))
 
     async def write_reply(self, reply: tuple[Any, ...], outcome: Outcome | None = None, revision: int = 0) -> None:
         """Write the row of a completion, and the outcome read from it where there is one, in one commit.
@@ -537,13 +550,14 @@ class Journal:
             total.output_tokens,
             total.cached_tokens,
             None if total.unpriced else total.usd,
+            total.unsent,
         )
 
     def unseen(self) -> Unseen:
         """Return what may have been paid for without a reply that was seen: open intents, and replies lost on the way.
 
-        A budget must count the most that each can have come to. Requests that left without a price are counted as
-        requests only.
+        A budget must count the most that each can have come to. The dollars of requests that left without a price are
+        not known.
         """
         totals = self._totals()
         lost, tokens, usd = totals.lost
@@ -684,11 +698,7 @@ class Journal:
 
     def count_pending(self, annotator: str) -> int:
         """Return how many records have no outcome of an annotator, counted one by one."""
-        statement = (
-            "SELECT count(*) FROM record WHERE NOT EXISTS"
-            " (SELECT 1 FROM outcome WHERE outcome.annotator = ? AND outcome.record = record.id)"
-        )
-        return self._rows(statement, (annotator,))[0][0]
+        return self._rows(f"SELECT count(*) FROM record WHERE {_PENDING}", (annotator,))[0][0]  # noqa: S608 - constants
 
     def _rows(self, statement: str, bindings: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         if not isinstance(bindings, Mapping):
@@ -706,6 +716,8 @@ class Journal:
         return self._rows(statement)[0][0]
 
 
+_PENDING: Final = "NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.annotator = ? AND outcome.record = record.id)"
+_NO_LAST: Final = 2**63 - 1
 _HOLDS: Final = (
     "NOT EXISTS (SELECT 1 FROM outcome AS newer WHERE newer.annotator = o.annotator AND newer.record = o.record"
     " AND newer.revision > o.revision)"

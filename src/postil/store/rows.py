@@ -170,13 +170,16 @@ def outcome_row(outcome: Outcome, intent: int | None, revision: int = 0) -> tupl
 
 def _details(annotation: Annotation) -> str | None:
     """Return what only some annotations have, as canonical JSON, in one column."""
-    parts = annotation.part_confidences
+    parts, placings = annotation.part_confidences, annotation.placings
+    if not (parts or placings or annotation.evidence or annotation.rejected):
+        return None
     held: dict[str, JSON] = {
         "part_confidences": None if parts is None else dict(parts),
         "evidence": [dict(span) for span in annotation.evidence],
         "rejected": [*annotation.rejected],
+        "placings": None if placings is None else dict(placings),
     }
-    return json_text(held) if any(held.values()) else None
+    return json_text(held)
 
 
 def _confidence(confidence: Confidence | None) -> tuple[float | None, str | None]:
@@ -219,6 +222,7 @@ def stored_outcome(row: Sequence[Any]) -> tuple[Outcome, Completion | None, Mapp
             tuple(held.get("evidence", ())),
             tuple(held.get("rejected", ())),
             provenance,
+            held.get("placings"),
         )
     elif type_ == "abstention":
         outcome = Abstention(record, annotator, message, provenance)

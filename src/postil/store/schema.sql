@@ -57,7 +57,7 @@ CREATE TABLE intent (
   purpose TEXT NOT NULL,              -- label, prior, preview
   request TEXT NOT NULL,              -- digest of everything the engine is told
   attempt INTEGER NOT NULL,
-  most_tokens INTEGER,                -- the most it can come to; NULL where no price or budget asked for it
+  most_tokens INTEGER,                -- the most it can come to; more than that where nobody counted tokens
   most_usd REAL,
   at TEXT NOT NULL,
   seal TEXT NOT NULL

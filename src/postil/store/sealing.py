@@ -19,7 +19,7 @@ TABLES: Final = ("record", "gold", "gold_role", "annotator", "intent", "reply", 
 _BUFFER: Final = 256
 # Rows that one statement adds: each statement hands the interpreter to other threads and back.
 _TOGETHER: Final = (32, 8, 1)
-_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 
 
 def sealed(before: str, row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import apsw
 
+from postil.errors import NotSent
 from postil.store.sealing import head, restored, storable
 from postil.types import JSON
 
@@ -20,6 +21,9 @@ NOTED: Final = "totals"
 
 COUNTED: Final = ("record", "intent", "reply", "outcome")
 """The tables that totals are counted from."""
+
+# As `error_row` begins it; SQLite's own reading of JSON takes a part of a row's time for each.
+_UNSENT: Final = f"""error IS NOT NULL AND substr(error, 1, 18) = '{{"class":"{NotSent.__name__}"'"""
 
 Heads = Mapping[str, tuple[int, str]]
 """Number and seal of the last row of each table."""
@@ -40,6 +44,8 @@ class Sent:
     usd: float = 0.0
     unpriced: int = 0
     """Completions whose price is unknown."""
+    unsent: int = 0
+    """Of the requests, those that did not leave after all."""
 
     def add(self, other: "Sent") -> None:
         """Add what was counted apart from it."""
@@ -130,7 +136,11 @@ def difference(noted: Totals, again: Totals) -> str | None:
     if noted.open != again.open:
         return f"totals: {len(noted.open)} open intents were noted, and there are {len(again.open)}"
     pairs = [(noted.lost, again.lost)]
-    pairs += [(_figures(noted.sent.get(key, Sent())), _figures(sent)) for key, sent in again.sent.items()]
+    nothing = Sent()
+    pairs += [
+        (_figures(noted.sent.get(key, nothing)), _figures(again.sent.get(key, nothing)))
+        for key in noted.sent.keys() | again.sent.keys()
+    ]
     for one, other in pairs:
         if not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(one, other, strict=True)):
             return f"totals: {one} was noted for requests, and there is {other}"
@@ -172,14 +182,13 @@ def _count_sent(connection: apsw.Connection, totals: Totals, after_intent: int, 
     for key, sent in _sent_again(connection, after_intent):
         totals.sent[key].add(sent)
     replies = (
-        "SELECT run, annotator, sum(input_tokens), sum(output_tokens), sum(cached_tokens), total(usd),"
-        " sum(completion IS NOT NULL AND usd IS NULL) FROM reply JOIN intent ON intent.seq = reply.intent"
-        " WHERE reply.seq > ? GROUP BY run, annotator"
+        "SELECT run, annotator, sum(input_tokens), sum(output_tokens),"  # noqa: S608 - a constant
+        " sum(cached_tokens), total(usd),"
+        f" sum(completion IS NOT NULL AND usd IS NULL), sum({_UNSENT}) FROM reply"
+        " JOIN intent ON intent.seq = reply.intent WHERE reply.seq > ? GROUP BY run, annotator"
     )
-    for run, annotator, read, written, cached, usd, unpriced in _all(connection, replies, after_reply):
-        totals.sent[run, annotator].add(
-            Sent(input_tokens=read, output_tokens=written, cached_tokens=cached, usd=usd, unpriced=unpriced)
-        )
+    for run, annotator, read, written, cached, usd, unpriced, unsent in _all(connection, replies, after_reply):
+        totals.sent[run, annotator].add(Sent(0, 0, 0, 0, read, written, cached, usd, unpriced=unpriced, unsent=unsent))
 
 
 def _sent_again(connection: apsw.Connection, after: int) -> list[tuple[tuple[int, str], Sent]]:

@@ -26,6 +26,9 @@ Layout = Literal["options", "extraction", "pair", "writing"]
 
 Language = Literal["en", "zh"]
 
+ReasonsAt = Literal["none", "before", "inside"]
+"""Where a reply may give its reasons: not at all, as prose before the answer, as a field of its JSON object."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
@@ -42,6 +45,8 @@ class AnswerForm:
     """The family of templates that the question is put in."""
     token_probabilities: bool = False
     """Whether `read` uses the probabilities of the reply's tokens, for the confidence of parts."""
+    reasons: ReasonsAt = "none"
+    """Where the reasons of a demonstration are shown (survey 1.03): where the reply may have some of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,8 @@ class Reading:
     """Spans of the record that the reply gave as its evidence, found in it verbatim."""
     rejected: tuple[str, ...] = ()
     """What the reply said beside the answer that could not be used, with the reasons."""
+    placings: Mapping[str, str] | None = None
+    """How quotes were found in the text, by the places of the answer's parts: "spans/0" -> "exact"."""
 
 
 @runtime_checkable

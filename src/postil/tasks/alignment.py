@@ -15,7 +15,7 @@ mention that does not stand alone can be meant by its number, counted after thos
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, islice
@@ -24,9 +24,24 @@ from typing import Final, Literal
 from postil.errors import Ambiguous, NotFound
 from postil.tasks.reading import clip
 
-__all__ = ["FUZZY", "Method", "Place", "ambiguous", "number", "occurrences", "place", "places", "stands_alone"]
+__all__ = [
+    "FUZZY",
+    "METHODS",
+    "Method",
+    "Place",
+    "ambiguous",
+    "loosest",
+    "number",
+    "occurrences",
+    "place",
+    "places",
+    "stands_alone",
+]
 
 Method = Literal["exact", "form", "case", "fuzzy"]
+
+METHODS: Final[tuple[Method, ...]] = ("exact", "form", "case", "fuzzy")
+"""From the strictest on."""
 
 FUZZY: Final = 0.1
 """How many of a quote's characters may differ at most, as a share: one in ten, so short quotes must be exact."""
@@ -71,6 +86,11 @@ class Place:
     start: int
     end: int
     method: Method
+
+
+def loosest(methods: Iterable[Method]) -> Method:
+    """Return the method of all that was put together: it is as exact as its least exact part."""
+    return max(methods, key=METHODS.index)
 
 
 def place(quote: str, text: str, *, occurrence: int | None = None, case: bool = True, fuzzy: float = FUZZY) -> Place:

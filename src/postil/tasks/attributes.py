@@ -164,6 +164,7 @@ class Attributes:
             _JSON_TOKENS + sum(each.tokens for each in self.fields) + reasons,
             schema=self._schema if capabilities.schema else None,
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if self.rationale else "none",
         )
 
     @cached_property

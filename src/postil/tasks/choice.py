@@ -92,18 +92,19 @@ def choice_form(
             _JSON_TOKENS + longest + reason_tokens(rationale=rationale, evidence=evidence),
             schema=schema and with_reasons(schema, rationale=rationale, evidence=evidence),
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if rationale else "none",
         )
     if capabilities.scores == "sequence":
-        return AnswerForm("label", tokens, tuple(names))
+        return AnswerForm("label", tokens, tuple(names), reasons="before")
     if capabilities.scores == "first_token":
         if len({fold(name)[:1] for name in names}) == len(names):
-            return AnswerForm("label", tokens, tuple(names))
+            return AnswerForm("label", tokens, tuple(names), reasons="before")
         codes = CODES[: len(names)]
         if len(names) <= len(CODES) and not any(fold(name).upper() in codes for name in names):
-            return AnswerForm("code", _LABEL_TOKENS, tuple(codes))
+            return AnswerForm("code", _LABEL_TOKENS, tuple(codes), reasons="before")
     if capabilities.schema:
         return AnswerForm("json", _JSON_TOKENS + longest, schema=_schema(key, values or names))
-    return AnswerForm("label", tokens)
+    return AnswerForm("label", tokens, reasons="before")
 
 
 def _schema(key: str, values: Sequence[JSON]) -> Mapping[str, JSON]:

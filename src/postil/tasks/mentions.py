@@ -3,6 +3,7 @@
 Spans, relations and every kind that names parts of a text by their words share this.
 """
 
+import dataclasses
 import itertools
 import math
 from collections import defaultdict
@@ -23,7 +24,7 @@ from postil.errors import (
     Unreadable,
 )
 from postil.tasks import AnswerForm, Language
-from postil.tasks.alignment import FUZZY, Place, ambiguous, place, places
+from postil.tasks.alignment import FUZZY, Method, Place, ambiguous, loosest, place, places
 from postil.tasks.choice import defined_labels
 from postil.tasks.extraction import quoted, span_texts
 from postil.tasks.reading import clip, fold
@@ -40,6 +41,7 @@ __all__ = [
     "defined_parts",
     "listed",
     "majority",
+    "placings",
     "texts_of",
 ]
 
@@ -87,6 +89,8 @@ class Span:
     fragments: tuple[tuple[int, int], ...]
     text: str
     """All from the first character to the last."""
+    placed: Method | None = dataclasses.field(default=None, compare=False)
+    """How its words were found where a reply quoted them; the span is the same however it was found."""
 
     @property
     def start(self) -> int:
@@ -283,18 +287,18 @@ class Mentions:
             raise missing or NotFound(f"{clip(quote.words)!r} stands in a field without text")
         return found
 
-    def _runs(self, quote: _Quote, text: str) -> list[tuple[tuple[int, int], ...]]:
+    def _runs(self, quote: _Quote, text: str) -> list[tuple[Place, ...]]:
         (words, occurrence), *more = quote.pieces
         if not more:
             found = places(words, text, fuzzy=self.fuzzy) if occurrence is None else ()
             if not found or found[0].method == "fuzzy":
                 # Of places that only come near none is chosen by exclusion; and where there is none, `place` says why.
                 found = (place(words, text, occurrence=occurrence, fuzzy=self.fuzzy),)
-            return [((each.start, each.end),) for each in found]
+            return [(each,) for each in found]
         each = [place(words, text, occurrence=which, fuzzy=self.fuzzy) for words, which in quote.pieces]
         if not _in_order(each):
             raise Inconsistent(f"the fragments of {clip(quote.words)!r} must stand in the text in this order, apart")
-        return [tuple((one.start, one.end) for one in each)]
+        return [tuple(each)]
 
     def _settled(self, options: Sequence[Sequence[Span]]) -> list[Span | None]:
         """Return the span of each quote that has only one left, others being excluded by the rules."""
@@ -490,8 +494,14 @@ def _in_order(found: Sequence[Place]) -> bool:
     return all(one.end < two.start for one, two in itertools.pairwise(found))
 
 
-def _span(label: str, field: str, run: tuple[tuple[int, int], ...], text: str) -> Span:
-    return Span(label, field, run, text[run[0][0] : run[-1][1]])
+def _span(label: str, field: str, run: Sequence[Place], text: str) -> Span:
+    fragments = tuple((each.start, each.end) for each in run)
+    return Span(label, field, fragments, text[run[0].start : run[-1].end], loosest(each.method for each in run))
+
+
+def placings(spans: Sequence[Span], key: str = "spans") -> Mapping[str, Method] | None:
+    """Return how the spans of an answer, in its order, were found; `None` for none."""
+    return {f"{key}/{at}": span.placed for at, span in enumerate(spans) if span.placed is not None} or None
 
 
 def _first_twice(spans: Sequence[Span]) -> Span | None:

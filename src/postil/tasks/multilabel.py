@@ -212,6 +212,7 @@ class MultiLabel:
             _JSON_TOKENS + sum(sizes[: max(_ROOM, self.at_least)]) + reasons,
             schema=self._schema if capabilities.schema else None,
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if self.rationale else "none",
         )
 
     @cached_property

@@ -3,20 +3,21 @@
 Roles and timelines share this; spans that have labels are `mentions`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Final, NamedTuple
 
 from postil.errors import AnswerError, DataError, MissingField, RecordRejected, TaskError, Unreadable
 from postil.tasks import Language
-from postil.tasks.alignment import place, stands_alone
+from postil.tasks.alignment import Method, loosest, place, stands_alone
 from postil.tasks.extraction import quoted, span_text
 from postil.tasks.mentions import Mentions
 from postil.tasks.reading import clip
 from postil.tasks.shown import Shown
-from postil.types import JSON, Record
+from postil.types import JSON, Answer, Record
 
 __all__ = [
     "QUOTE",
+    "Methods",
     "Part",
     "accepted",
     "given",
@@ -25,6 +26,7 @@ __all__ = [
     "object_schema",
     "original",
     "part_of",
+    "placings",
     "quote_of",
     "quoted_part",
     "quoting",
@@ -57,6 +59,10 @@ class Part(NamedTuple):
         return self._asdict()
 
 
+Methods = MutableMapping[Part, Method]
+"""How the quotes of one reply were found, by what was found; of two quotes for one place the looser way."""
+
+
 def part_of(value: Mapping[str, JSON]) -> Part:
     """Return a place in an accepted answer."""
     return Part(value["start"], value["end"], value["text"])
@@ -83,8 +89,10 @@ def quoting(language: Language, *, schema: bool) -> str:
     return _UNLABELLED.contract(language, schema=schema)
 
 
-def quoted_part(item: JSON, text: str, where: str, *, fuzzy: float) -> Part:
+def quoted_part(item: JSON, text: str, where: str, *, fuzzy: float, found_by: Methods) -> Part:
     """Return where the words stand that an object in a reply quotes: its "text", and "occurrence" if it is needed.
+
+    How they were found is noted in `found_by`.
 
     Raises:
         Unreadable: it quotes nothing.
@@ -98,7 +106,26 @@ def quoted_part(item: JSON, text: str, where: str, *, fuzzy: float) -> Part:
         found = place(words, text, occurrence=which, fuzzy=fuzzy)
     except AnswerError as error:
         raise type(error)(f"{where}: {error.args[0]}") from None
-    return Part(found.start, found.end, text[found.start : found.end])
+    part = Part(found.start, found.end, text[found.start : found.end])
+    found_by[part] = loosest((found.method, found_by.get(part, "exact")))
+    return part
+
+
+def placings(answer: Answer, found_by: Methods) -> Mapping[str, Method] | None:
+    """Return how the parts of an answer were found, by their places in it; `None` where nothing was looked for."""
+    held: dict[str, Method] = {path: found_by[part] for path, part in _parts("", answer) if part in found_by}
+    return held or None
+
+
+def _parts(path: str, value: JSON) -> Iterator[tuple[str, Part]]:
+    if isinstance(value, Mapping):
+        if "start" in value:
+            yield path.removeprefix("/"), part_of(value)
+        for key, each in value.items():
+            yield from _parts(f"{path}/{key}", each)
+    elif isinstance(value, list):
+        for at, each in enumerate(value):
+            yield from _parts(f"{path}/{at}", each)
 
 
 def accepted(value: JSON, text: str | None, where: str) -> Part:

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from postil.errors import Ambiguous, NotFound
-from postil.tasks import AnswerForm, Language, Reading
+from postil.tasks import AnswerForm, CompoundTask, Language, Reading, Task
 from postil.tasks.alignment import place
 from postil.tasks.extraction import whole_confidence
 from postil.tasks.reading import clip, complete_text, json_object
 from postil.tasks.shown import Shown
-from postil.types import JSON, Completion, Record
+from postil.types import JSON, Capabilities, Completion, Record
 
 RATIONALE: Final = "rationale"
 EVIDENCE: Final = "evidence"
@@ -122,6 +122,14 @@ def reasoned(
         evidence=evidence,
         rejected=(*reading.rejected, *rejected),
     )
+
+
+def asks_for_reasons(task: Task) -> bool:
+    """Return whether a task's replies must give reasons, so that demonstrations should show some."""
+    asked = task.parts if isinstance(task, CompoundTask) else (task,)
+    forms = [part.form(Capabilities()) for part in asked]
+    # Beside a bare label reasons are possible, and nobody asked for them.
+    return any(form.reasons == "inside" or (form.reasons == "before" and form.style == "text") for form in forms)
 
 
 def with_rationale(written: str, rationale: str) -> str:

@@ -13,7 +13,7 @@ from postil.tasks.alignment import FUZZY
 from postil.tasks.choice import Choices, choice_form, contract, folded_forms
 from postil.tasks.extraction import json_reply, part_confidences, span_texts, whole_confidence
 from postil.tasks.language import language_of
-from postil.tasks.mentions import Mentions, Span, check_placing, defined_parts, listed, majority, texts_of
+from postil.tasks.mentions import Mentions, Span, check_placing, defined_parts, listed, majority, placings, texts_of
 from postil.tasks.places import given, in_context, original, text_field, text_of, with_shown
 from postil.tasks.reading import clip, fold
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
@@ -247,6 +247,7 @@ class Relations:
             schema=self._schema if capabilities.schema else None,
             layout="extraction",
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if self.rationale else "none",
         )
 
     @cached_property
@@ -339,6 +340,7 @@ class Relations:
             part_confidences=self._sure(completion, found.spans, links) if form.token_probabilities else None,
             evidence=reasons.evidence,
             rejected=(*found.rejected, *lost, *reasons.rejected),
+            placings=placings([found.spans[at] for at in self._in_order(found.spans)]),
         )
 
     def _ends(self, at: int, item: JSON, ids: Sequence[str]) -> tuple[str, str, str]:

@@ -29,6 +29,7 @@ from postil.tasks.mentions import check_placing, defined_parts, listed, majority
 from postil.tasks.merging import heaviest
 from postil.tasks.places import (
     QUOTE,
+    Methods,
     Part,
     accepted,
     given,
@@ -37,6 +38,7 @@ from postil.tasks.places import (
     object_schema,
     original,
     part_of,
+    placings,
     quote_of,
     quoted_part,
     quoting,
@@ -266,6 +268,7 @@ class Roles:
             schema=self._schema if capabilities.schema else None,
             layout="extraction",
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if self.rationale else "none",
         )
 
     @cached_property
@@ -349,7 +352,8 @@ class Roles:
         reply = json_reply(completion, f"JSON like {self._example}", cue=_CUE[self.language])
         text = text_of(record, self._field)
         faults: list[AnswerError] = []
-        frames, parts = self._read(reply, text, record, faults)
+        found_by: Methods = {}
+        frames, parts = self._read(reply, text, record, faults, found_by)
         dropped = [each for each in faults if self.unaligned == "drop" and isinstance(each, (NotFound, Ambiguous))]
         raise_all([each for each in faults if each not in dropped])
         if broken := list(self._broken(list(frames.values()))):
@@ -357,43 +361,51 @@ class Roles:
         listed_under = "frames" if self.predicate is None else "arguments"
         sure = part_confidences(completion, listed_under) if form.token_probabilities else None
         reasons = reasons_of(reply.fields, record, f"{{{self._field}}}")
+        answer = self._answer(list(frames.values()))
         return Reading(
-            self._answer(list(frames.values())),
+            answer,
             confidence=whole_confidence(completion, [listed_under]) if form.token_probabilities else None,
             rationale=reasons.rationale or reply.rationale,
             part_confidences={place: sure[at] for place, at in parts.items()} if sure else None,
             evidence=reasons.evidence,
             rejected=(*(str(each.args[0]) for each in dropped), *reasons.rejected),
+            placings=placings(answer, found_by),
         )
 
     def _read(
-        self, reply: Reply, text: str, record: Record, faults: list[AnswerError]
+        self, reply: Reply, text: str, record: Record, faults: list[AnswerError], found_by: Methods
     ) -> tuple[Mapping[int, _Frame], Mapping[str, int]]:
         """Return the frames by their places in the reply, and which part of the reply each part of the answer is."""
         frames: dict[int, _Frame] = {}
         for at, item in enumerate(listed(reply.fields, ("frames",))["frames"]):
-            frame = self._read_frame(item, text, f"frames[{at}]", faults)
+            frame = self._read_frame(item, text, f"frames[{at}]", faults, found_by)
             if frame is not None:
                 frames[at] = frame
         ordered = sorted(frames, key=lambda at: frames[at].predicate)
         return frames, {f"frames/{i}": at for i, at in enumerate(ordered)}
 
-    def _read_frame(self, item: JSON, text: str, where: str, faults: list[AnswerError]) -> _Frame | None:
+    def _read_frame(
+        self, item: JSON, text: str, where: str, faults: list[AnswerError], found_by: Methods
+    ) -> _Frame | None:
         if not isinstance(item, dict) or not item.keys() <= {"predicate", "arguments"}:
             faults.append(
                 Unreadable(f'{where}: expected an object with "predicate" and "arguments", got {clip(repr(item))}')
             )
             return None
         try:
-            predicate = quoted_part(item.get("predicate"), text, f"{where}.predicate", fuzzy=self.fuzzy)
+            predicate = quoted_part(
+                item.get("predicate"), text, f"{where}.predicate", fuzzy=self.fuzzy, found_by=found_by
+            )
             sense = self._sense(item["predicate"].get("sense"), f"{where}.predicate")
         except AnswerError as error:
             faults.append(error)
             return None
-        found = self._read_arguments(item.get("arguments"), text, f"{where}.arguments", faults)
+        found = self._read_arguments(item.get("arguments"), text, f"{where}.arguments", faults, found_by)
         return _Frame(predicate, sense, self._ordered(found.values()))
 
-    def _read_arguments(self, items: JSON, text: str, where: str, faults: list[AnswerError]) -> Mapping[int, _Argument]:
+    def _read_arguments(
+        self, items: JSON, text: str, where: str, faults: list[AnswerError], found_by: Methods
+    ) -> Mapping[int, _Argument]:
         if not isinstance(items, list):
             faults.append(Unreadable(f"{where}: expected a list, got {clip(repr(items))}"))
             return {}
@@ -401,7 +413,8 @@ class Roles:
         for at, item in enumerate(items):
             try:
                 role = self._role(item.get(self._role_key) if isinstance(item, dict) else None, f"{where}[{at}]")
-                found[at] = _Argument(role, quoted_part(item, text, f"{where}[{at}]", fuzzy=self.fuzzy))
+                part = quoted_part(item, text, f"{where}[{at}]", fuzzy=self.fuzzy, found_by=found_by)
+                found[at] = _Argument(role, part)
             except AnswerError as error:
                 faults.append(error)
         return found
@@ -597,11 +610,12 @@ class _OfGiven(Roles):
         return given(record, self._given, original(record, self._given), text)
 
     def _read(
-        self, reply: Reply, text: str, record: Record, faults: list[AnswerError]
+        self, reply: Reply, text: str, record: Record, faults: list[AnswerError], found_by: Methods
     ) -> tuple[Mapping[int, _Frame], Mapping[str, int]]:
         fields = {key: value for key, value in reply.fields.items() if key != "sense" or not self.senses}
         sense = self._sense(reply.fields.get("sense"), "sense")
-        found = self._read_arguments(listed(fields, ("arguments",))["arguments"], text, "arguments", faults)
+        items = listed(fields, ("arguments",))["arguments"]
+        found = self._read_arguments(items, text, "arguments", faults, found_by)
         arguments = self._ordered(found.values())
         frame = _Frame(self._predicate(record, text), sense, arguments)
         parts = {f"frames/0/arguments/{arguments.index(one)}": at for at, one in found.items()}

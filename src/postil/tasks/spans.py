@@ -12,7 +12,7 @@ from postil.tasks.alignment import FUZZY
 from postil.tasks.choice import folded_forms
 from postil.tasks.extraction import json_reply, part_confidences, span_texts, whole_confidence
 from postil.tasks.language import language_of
-from postil.tasks.mentions import Mentions, Span, check_placing, defined_parts, listed, majority, texts_of
+from postil.tasks.mentions import Mentions, Span, check_placing, defined_parts, listed, majority, placings, texts_of
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
 from postil.tasks.shown import Shown
 from postil.tasks.specs import from_spec, names_and_meanings, require_texts
@@ -154,6 +154,7 @@ class Spans:
             schema=self._schema if capabilities.schema else None,
             layout="extraction",
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if self.rationale else "none",
         )
 
     @cached_property
@@ -200,6 +201,7 @@ class Spans:
             part_confidences={f"spans/{i}": sure[at] for i, at in enumerate(places)} if sure else None,
             evidence=reasons.evidence,
             rejected=(*found.rejected, *reasons.rejected),
+            placings=placings([found.spans[at] for at in places]),
         )
 
     def accept(self, answer: Answer, record: Record | None = None) -> Answer:

@@ -28,9 +28,10 @@ from postil.errors import (
     Unreadable,
 )
 from postil.tasks import AnswerForm, Ask, Language, Option, Reading, Scale
-from postil.tasks.alignment import place
+from postil.tasks.alignment import loosest, place
 from postil.tasks.extraction import Reply, json_reply, part_confidences, quoted, whole_confidence
 from postil.tasks.language import language_of
+from postil.tasks.places import Methods, part_of, placings
 from postil.tasks.reading import clip, complete_text, fold, is_refusal, not_readable
 from postil.tasks.reasons import reason_tokens, reasons_contract, reasons_of, with_reasons
 from postil.tasks.shown import Shown
@@ -263,11 +264,21 @@ class Text:
         """Return how the text is to be written: bare, or as JSON with what stands beside it."""
         probabilities = capabilities.token_probabilities
         if not self._is_json:
-            return AnswerForm("text", self.max_tokens, layout="writing", token_probabilities=probabilities)
+            reasons = "before" if self.final else "none"
+            return AnswerForm(
+                "text", self.max_tokens, layout="writing", token_probabilities=probabilities, reasons=reasons
+            )
         room = self.max_tokens + reason_tokens(rationale=self.rationale, evidence=False)
         room += _QUOTE_TOKENS * self.grounded + _SCORE_TOKENS * len(self.criteria)
         schema = self._schema if capabilities.schema else None
-        return AnswerForm("json", room, schema=schema, layout="extraction", token_probabilities=probabilities)
+        return AnswerForm(
+            "json",
+            room,
+            schema=schema,
+            layout="extraction",
+            token_probabilities=probabilities,
+            reasons="inside" if self.rationale else "none",
+        )
 
     @cached_property
     def _schema(self) -> Mapping[str, JSON]:
@@ -370,8 +381,9 @@ class Text:
             return Reading(None, abstained=said, rationale=rationale)
         answer: dict[str, JSON] = {"text": self._checked(text.strip())}
         parts: dict[str, float] = {}
+        found_by: Methods = {}
         if self.grounded:
-            found, dropped = self._found(reply, record)
+            found, dropped = self._found(reply, record, found_by)
             answer[_QUOTES] = [dict(quote) for quote in _in_order(found.values())]
             parts = _of_quotes(answer[_QUOTES], found, part_confidences(completion, _QUOTES))
             rejected = (*rejected, *dropped)
@@ -383,6 +395,7 @@ class Text:
             rationale=rationale or reply.rationale,
             part_confidences=parts or None,
             rejected=rejected,
+            placings=placings(answer, found_by),
         )
 
     def _abstained(self, text: str) -> str | None:
@@ -404,7 +417,9 @@ class Text:
             raise Unreadable(fault)
         return text
 
-    def _found(self, reply: Reply, record: Record) -> tuple[Mapping[int, Mapping[str, JSON]], tuple[str, ...]]:
+    def _found(
+        self, reply: Reply, record: Record, found_by: Methods
+    ) -> tuple[Mapping[int, Mapping[str, JSON]], tuple[str, ...]]:
         """Return the quotes of a reply that stand in the source, by their places in the reply, and what was dropped.
 
         Raises:
@@ -420,7 +435,7 @@ class Text:
         faults: list[AnswerError] = []
         for at, quote in enumerate(given):
             try:
-                found[at] = self._placed(quote, source)
+                found[at] = self._placed(quote, source, found_by)
             except (Unreadable, NotFound, Ambiguous) as error:
                 faults.append(type(error)(f"quotes[{at}]: {error.args[0]}"))
         if faults and (self.unaligned == "fail" or not found):
@@ -430,14 +445,16 @@ class Text:
             raise Inconsistent("the answer rests on no quote: quote the words of the text that say so")
         return found, tuple(str(fault.args[0]) for fault in faults)
 
-    def _placed(self, quote: JSON, source: str) -> Mapping[str, JSON]:
+    def _placed(self, quote: JSON, source: str, found_by: Methods) -> Mapping[str, JSON]:
         words, occurrence = (quote.get("text"), quote.get("occurrence")) if isinstance(quote, dict) else (quote, None)
         if not isinstance(words, str) or not words.strip():
             raise Unreadable(f'expected words of the text in "text", got {clip(repr(quote))}')
         if occurrence is not None and type(occurrence) is not int:
             raise Unreadable(f'expected a whole number in "occurrence", got {clip(repr(occurrence))}')
         found = place(words.strip(), source, occurrence=occurrence)
-        return self._span(found.start, source[found.start : found.end])
+        span = self._span(found.start, source[found.start : found.end])
+        found_by[part_of(span)] = loosest((found.method, found_by.get(part_of(span), "exact")))
+        return span
 
     def _span(self, start: int, text: str) -> Mapping[str, JSON]:
         named = {"field": self.source} if len(Shown.parse(self.show).fields) > 1 else {}
@@ -511,7 +528,7 @@ class Text:
             raise DataError(f"expected a quote from {self.source!r}, got one from {clip(repr(quote['field']))}")
         if start is None and end is None and source is not None:
             try:
-                return self._placed({"text": text, "occurrence": quote.get("occurrence")}, source)
+                return self._placed({"text": text, "occurrence": quote.get("occurrence")}, source, {})
             except AnswerError as error:
                 raise DataError(str(error.args[0])) from None
         if type(start) is not int or type(end) is not int or not 0 <= start < end or end - start != len(text):

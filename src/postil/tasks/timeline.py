@@ -27,6 +27,7 @@ from postil.tasks.mentions import check_placing, defined_parts, listed
 from postil.tasks.merging import heaviest
 from postil.tasks.places import (
     QUOTE,
+    Methods,
     Part,
     accepted,
     given,
@@ -34,6 +35,7 @@ from postil.tasks.places import (
     known_text,
     object_schema,
     original,
+    placings,
     quote_of,
     quoted_part,
     quoting,
@@ -304,6 +306,7 @@ class Timeline:
             schema=self._schema(self._stated(capabilities.token_probabilities)) if capabilities.schema else None,
             layout="extraction",
             token_probabilities=capabilities.token_probabilities,
+            reasons="inside" if self.rationale else "none",
         )
 
     def _stated(self, token_probabilities: bool) -> bool:
@@ -374,7 +377,8 @@ class Timeline:
         reply = json_reply(completion, f"JSON like {example}", cue=_CUE[self.language])
         lists = listed(reply.fields, ("events", "links") if self.events is None else ("links",))
         faults: list[AnswerError] = []
-        events = self._read_events(lists.get("events", ()), record, faults)
+        found_by: Methods = {}
+        events = self._read_events(lists.get("events", ()), record, faults, found_by)
         lost = {item["id"] for at, item in enumerate(lists.get("events", ())) if at not in events and _has_id(item)}
         ids = {each: at for at, (each, _) in events.items()}
         links = self._read_links(lists["links"], ids, lost, faults)
@@ -386,17 +390,19 @@ class Timeline:
         kept, mended = consistent(held, links, sure_of_links if self.cycles == "repair" else None)
         story = Story(held, tuple(kept.values())).arranged(self.labels, renumbered=self.events is None)
         reasons = reasons_of(reply.fields, record, f"{{{self._field}}}")
+        answer = story.answer(times=self.times)
         return Reading(
-            story.answer(times=self.times),
+            answer,
             confidence=whole_confidence(completion, [*lists]) if form.token_probabilities and not mended else None,
             rationale=reasons.rationale or reply.rationale,
             part_confidences=self._part_confidences(story, events, kept, sure),
             evidence=reasons.evidence,
             rejected=(*(str(each.args[0]) for each in dropped), *mended, *reasons.rejected),
+            placings=placings(answer, found_by),
         )
 
     def _read_events(
-        self, items: Sequence[JSON], record: Record, faults: list[AnswerError]
+        self, items: Sequence[JSON], record: Record, faults: list[AnswerError], found_by: Methods
     ) -> Mapping[int, tuple[str, Event]]:
         """Return the events of a reply with their ids, by their places in it."""
         text = text_of(record, self._field)
@@ -409,20 +415,22 @@ class Timeline:
             if any(item["id"] == each for each, _ in found.values()):
                 faults.append(Inconsistent(f"{where}: there are two events {item['id']!r}"))
             try:
-                part = quoted_part(item, text, where, fuzzy=self.fuzzy)
-                found[at] = item["id"], Event(part, self._read_time(item.get("time"), text, where, faults))
+                part = quoted_part(item, text, where, fuzzy=self.fuzzy, found_by=found_by)
+                found[at] = item["id"], Event(part, self._read_time(item.get("time"), text, where, faults, found_by))
             except AnswerError as error:
                 faults.append(error)
         return found
 
-    def _read_time(self, item: JSON, text: str, where: str, faults: list[AnswerError]) -> Part | None:
+    def _read_time(
+        self, item: JSON, text: str, where: str, faults: list[AnswerError], found_by: Methods
+    ) -> Part | None:
         """Return the place of a time expression; one that has none is a fault of its own and not of the event."""
         if item is None:
             return None
         if not self.times:
             raise Unreadable(f'{where}: expected no "time", got {clip(repr(item))}')
         try:
-            return quoted_part(item, text, f"{where}.time", fuzzy=self.fuzzy)
+            return quoted_part(item, text, f"{where}.time", fuzzy=self.fuzzy, found_by=found_by)
         except AnswerError as error:
             faults.append(error)
             return None
@@ -616,7 +624,7 @@ class _OfGiven(Timeline):
         return events
 
     def _read_events(
-        self, items: Sequence[JSON], record: Record, faults: list[AnswerError]
+        self, items: Sequence[JSON], record: Record, faults: list[AnswerError], found_by: Methods
     ) -> Mapping[int, tuple[str, Event]]:
         return dict(enumerate(self._given(record, text_of(record, self._field)).items()))
 
