@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -54,6 +54,8 @@ class BatchServer(FakeServer):
         self.most_enqueued = 10**9
         """Larger batches fail as the provider's do."""
         self.most_open = 10**9
+        self.beside: Literal["", "429", "failed"] = ""
+        """What becomes of a batch beside another, where only one is taken at a time, in a provider's own words."""
         """Batches beyond so many at once fail too."""
         self.open: list[int] = []
         """How many batches were in progress whenever one had been submitted."""
@@ -128,6 +130,9 @@ class BatchServer(FakeServer):
         self.calls["create"] += 1
         if refusal := self._refuses("create"):
             return refusal
+        working = sum(each.status == "in_progress" for each in self.batches)
+        if self.beside == "429" and working:
+            return web.json_response({"error": {"message": "Too many batches are being processed"}}, status=429)
         asked = await request.json()
         assert asked["endpoint"] == "/v1/chat/completions"
         lines = [json.loads(line) for line in self._files[asked["input_file_id"]].splitlines()]
@@ -135,8 +140,10 @@ class BatchServer(FakeServer):
         batch = Submitted(f"batch_{len(self.batches)}", lines, asked.get("metadata") or {})
         self.batches.append(batch)
         self.open.append(sum(each.status == "in_progress" for each in self.batches))
-        if self.open[-1] > self.most_open:
+        if self.open[-1] > self.most_open or (self.beside == "failed" and working):
             self._refuse(batch)
+            if self.beside:
+                batch.errors = [{"code": "too_many_batches", "message": "only one at a time"}]
         return hung_up(request) if self.lose_create else web.json_response(batch.to_json())
 
     async def _list(self, request: web.Request) -> web.Response:

@@ -111,11 +111,31 @@ async def test_headers_are_found_in_lower_case_and_the_first_of_two_counts() -> 
         ([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"], "does not answer in HTTP"),
         ([OK, *[b"X: " + b"y" * 8_000 + b"\r\n"] * 9], "headers are longer than 65536 bytes"),
         ([sized(b"{}", b"Content-Encoding: br")], "nobody asked for the encoding 'br'"),
+        ([sized(gzip.compress(b"{}" * 99)[:-9], b"Content-Encoding: gzip")], "it ends too soon"),
+        (
+            [OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", *[b"X: " + b"y" * 999_000 + b"\r\n"] * 11],
+            "is longer than",
+        ),
     ],
 )
 async def test_what_is_no_reply_is_none(reply: list[bytes], words: str) -> None:
     with pytest.raises(BrokenHTTP, match=words):
         await said(reply)
+
+
+async def test_trailers_change_nothing() -> None:
+    trailers = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nContent-Encoding: gzip\r\nRetry-After: 9\r\n\r\n"
+    came = await said([OK + trailers])
+    assert (came.body, came.headers.keys()) == (b"{}", {"transfer-encoding"})
+
+
+@pytest.mark.parametrize("last", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n", b""])
+async def test_a_reply_that_is_only_announced_is_lost(last: bytes) -> None:
+    server = Server([b"HTTP/1.1 204 No Content\r\n\r\n"], [last])
+    async with serving(server) as connections:
+        assert (await connections.exchange(ASK)).status == 204
+        with pytest.raises(ConnectionError):
+            await connections.exchange(ASK)
 
 
 async def test_one_connection_serves_one_request_after_another() -> None:
@@ -134,6 +154,11 @@ async def test_one_connection_serves_one_request_after_another() -> None:
         [sized(b"first") + sized(b"stray")],
         [sized(b"first"), sized(b"stray")],
         [sized(b"first") + b"stray"],
+        # The beginning of another one, which would go on with the next.
+        [sized(b"first") + b"H"],
+        [sized(b"first") + OK],
+        [sized(b"first") + b"HTTP/1.1 100 Continue\r\n\r\n"],
+        [sized(b"first") + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsec"],
     ],
 )
 async def test_a_connection_that_is_not_clean_is_not_used_again(first: list[bytes]) -> None:
@@ -179,6 +204,16 @@ async def test_a_reply_that_comes_before_the_request_has_gone_leaves_none_of_it_
         assert (await connections.exchange(ASK + b"x" * 20_000_000)).status == 413
         assert (await connections.exchange(ASK)).body == b"second"
     assert server.connections == 2
+
+
+async def test_nobodys_traceback_shows_what_was_sent() -> None:
+    server = Server([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"])
+    async with serving(server) as connections:
+        with pytest.raises(ConnectionError) as lost:
+            await connections.exchange(ASK)
+    frames = [frame for frame in lost.traceback if frame.path == Path(_http.__file__)]
+    assert len(frames) >= 2
+    assert not any(b"POST" in value for frame in frames for value in frame.locals.values() if isinstance(value, bytes))
 
 
 async def test_tls_is_spoken_with_those_who_are_trusted_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,7 +250,7 @@ FAULTS: dict[Fault, tuple[type[EngineError], str]] = {
     "cut_chunks": (ConnectionLost, "before the reply was whole"),
     "cut_length": (ConnectionLost, "before the reply was whole"),
     "bad_gzip": (BrokenReply, "cannot be unpacked"),
-    "cut_gzip": (BrokenReply, "is not JSON"),
+    "cut_gzip": (BrokenReply, "it ends too soon"),
     "bomb": (BrokenReply, "is longer than 10000000 bytes"),
     "huge": (BrokenReply, "is longer than 10000000 bytes"),
     "not_http": (BrokenReply, "does not answer in HTTP"),

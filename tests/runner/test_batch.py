@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from postil.engines.batch import OpenAIBatches
+from postil.engines.batch import Batch, OpenAIBatches
 from postil.errors import EngineError, QuotaExhausted
 from postil.runner import PromptedAnnotator
 from postil.runner.batch import BatchPolicy, records_in_batches
@@ -193,6 +193,44 @@ async def test_no_more_batches_are_open_than_the_provider_takes_and_none_is_made
     assert taken == [4] * 6
     assert len(server.batches) - len(taken) <= 4 - most_open, "it has learnt how many there may be"
     assert f"at most {most_open} batches are open at once" in caplog.text
+    assert set(server.billed_bodies.values()) == {1}
+
+
+@pytest.mark.parametrize("refusal", ["429", "failed"])
+async def test_a_provider_that_takes_one_batch_at_a_time_is_asked_to_the_end(
+    refusal: Literal["429", "failed"], tmp_path: Path, server: BatchServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.beside, server.polls_needed = refusal, 3
+    double = annotator(server)
+    with scene.journal(tmp_path, 24) as journal:
+        assert (await run(journal, double, policy=SMALL)).stopped is None
+        assert scene.labels(journal, double) == scene.all_right(journal)
+        sound(journal, double)
+    assert "at most 1 batches are open at once" in caplog.text
+    assert set(server.billed_bodies.values()) == {1}
+
+
+async def test_a_batch_that_cannot_be_collected_keeps_none_of_the_others_from_it(
+    tmp_path: Path, server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = OpenAIBatches.look
+
+    async def never_the_first(self: OpenAIBatches, id_: str) -> Batch:
+        if id_ == "batch_0":
+            raise QuotaExhausted("the account is empty")
+        return await look(self, id_)
+
+    double = annotator(server)
+    with scene.journal(tmp_path, 12) as journal:
+        with monkeypatch.context() as broken:
+            broken.setattr(OpenAIBatches, "look", never_the_first)
+            for _ in range(2):
+                summary = await run(journal, double, policy=SMALL)
+                assert (summary.stopped, str(summary.error)) == ("provider", "the account is empty")
+                assert len(scene.outcomes(journal, double)) == 8
+        assert (await run(journal, double, policy=SMALL)).stopped is None
+        assert scene.labels(journal, double) == scene.all_right(journal)
+        sound(journal, double)
     assert set(server.billed_bodies.values()) == {1}
 
 

@@ -19,6 +19,7 @@ from postil.errors import (
 from postil.runner.gate import Gate
 from postil.runner.halt import Halt, Stop
 from postil.runner.limits import FIRST_IN_FLIGHT, Limits
+from postil.runner.pace import ONE_REQUEST
 from postil.runner.policy import Policy
 from postil.runner.retries import Retries
 from tests.runner import virtual
@@ -207,6 +208,14 @@ def test_a_later_run_asks_anew_what_an_earlier_one_had_given_up() -> None:
     limits.closed = RateLimited("later")
     limits.leave(woken.clear)
     limits.join(woken.clear, 4)
+    assert limits.closed is None
+
+
+def test_a_server_that_takes_a_request_again_is_not_closed() -> None:
+    limits = Limits(random.Random(0))
+    ticket = limits.pool("m").take(ONE_REQUEST, 0.0)
+    limits.closed = RateLimited("later")
+    limits.came(ticket, USAGE, (), 1.0)
     assert limits.closed is None
 
 

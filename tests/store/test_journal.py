@@ -375,10 +375,10 @@ def test_a_journal_of_a_newer_schema_is_refused_and_left_as_it_was(tmp_path: Pat
     path = tmp_path / "postil.db"
     Journal(path).close()
     connection = apsw.Connection(str(path))
-    connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema'")
+    connection.execute("UPDATE meta SET value = '4' WHERE key = 'schema'")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"postil\.db: expected a journal of schema 2, got 3") as caught:
+    with pytest.raises(StoreError, match=r"postil\.db: expected a journal of schema 3, got 4") as caught:
         Journal(path)
     assert "newer" in caught.value.hint
     assert path.read_bytes() == before

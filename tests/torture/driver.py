@@ -99,7 +99,7 @@ def wounded(
 ) -> Toll:
     """Run `annotate` again and again, wound each run, then let the last one end; check after every one."""
     toll, command = Toll(), ("annotate", "--json", *options, "--project", project.folder)
-    step, open_before = max(1, len(project.items) // len(wounds)), 0
+    step, open_before = max(1, len(project.items) // max(1, len(wounds))), 0
     for wound in wounds:
         victim = start(command, log, how=how)
         _wait_for_a_moment(project, victim, rng, step)

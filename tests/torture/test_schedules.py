@@ -49,6 +49,11 @@ def test_no_request_comes_while_a_pause_is_on(lived: Lived) -> None:
     assert lived.early == {}
 
 
+@pytest.mark.parametrize("seed", [20243011, 20243599, 20246831, 20247703])
+def test_a_server_that_refuses_three_of_four_at_random_is_asked_to_the_end(seed: int) -> None:
+    assert story_of(seed, records=150).problems == []
+
+
 def test_a_server_that_refuses_at_random_stalls_nothing() -> None:
     assert story_of(20240286, records=150).problems == []
 

@@ -24,6 +24,8 @@ _NEXT_ADDRESS: Final = 0.25
 _UNPACKED_BY: Final[Mapping[str, int]] = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """What `zlib` has to be told for an encoding."""
 _FIRST_OF_ITS_OWN: Final = 200
+_LARGE_REQUEST: Final = 65_536
+"""Of more than this, a part may still be on its way when the reply has come."""
 
 
 class BrokenHTTP(Exception):
@@ -67,8 +69,11 @@ class Connections:
             OSError: the connection broke before the reply was whole.
         """
         connection = self._kept() or await self._connected()
+        exchange = connection.exchange(sent)
+        # The key is in it: nobody's traceback must show it.
+        del sent
         try:
-            response = await connection.exchange(sent)
+            response = await exchange
         except BaseException:
             # Called off or broken: what still comes on it belongs to nobody.
             connection.abort()
@@ -97,6 +102,8 @@ class Connections:
                 self._host,
                 self._port,
                 ssl=self._tls,
+                # Certificates are issued to names without the dot at the end.
+                server_hostname=self._host.rstrip(".") if self._tls else None,
                 happy_eyeballs_delay=_NEXT_ADDRESS,
             )
         except OSError as error:
@@ -126,9 +133,10 @@ class Connection(asyncio.Protocol):
         self._begin()
 
     def _begin(self) -> None:
+        """Expect a reply; nothing of the one before is kept."""
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
-        self._head = self._size = 0
+        self._came = self._size = 0
         self._has_head = False
 
     @property
@@ -141,10 +149,14 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError("the server disconnected")
         self._waiter = waiter = self._loop.create_future()
         self._transport.write(sent)
+        is_large = len(sent) > _LARGE_REQUEST
+        del sent
         try:
             response = await waiter
         finally:
             self._waiter = None
+        if is_large and not 200 <= response.status < 300:
+            self._good = False
         encoding = response.headers.get("content-encoding")
         return response._replace(body=_unpacked(response.body, encoding)) if encoding else response
 
@@ -165,8 +177,7 @@ class Connection(asyncio.Protocol):
             # Nobody asked: whatever it is, it is no reply to the next request.
             self.abort()
             return
-        if not self._has_head:
-            self._head += len(data)
+        self._came += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -174,8 +185,11 @@ class Connection(asyncio.Protocol):
             self._fail(error.__context__ if isinstance(error.__context__, Exception) else error)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(BrokenHTTP(f"it does not answer in HTTP: {error}"))
-        if not self._has_head and self._head > _MOST_OF_A_HEAD:
+        if not self._has_head and self._came > _MOST_OF_A_HEAD:
             self._fail(BrokenHTTP(f"it does not answer in HTTP: its headers are longer than {_MOST_OF_A_HEAD} bytes"))
+        elif self._came > _MOST_BYTES + _MOST_OF_A_HEAD:
+            # What stands between and behind the pieces of a body counts too.
+            self._fail(BrokenHTTP(_TOO_LONG))
 
     def eof_received(self) -> None:
         # Without a length, a reply ends with the connection (RFC 9112, 6.3).
@@ -191,10 +205,14 @@ class Connection(asyncio.Protocol):
     # What httptools calls
 
     def on_message_begin(self) -> None:
-        self._begin()
+        if self._waiter is None or self._waiter.done():
+            # Whatever begins behind a reply is not the next one: nobody has asked for that yet.
+            self._good = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        # Behind the body come trailers, which must not change what was said before it (RFC 9110, 6.5.1).
+        if not self._has_head:
+            self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         self._has_head = True
@@ -213,12 +231,10 @@ class Connection(asyncio.Protocol):
             sent = self._transport is not None and not self._transport.get_write_buffer_size()
             self._good = self._good and sent and self._parser.should_keep_alive()
             self._complete()
+        self._begin()
 
     def _complete(self) -> None:
-        if self._waiter is None or self._waiter.done():
-            # A second reply to one request.
-            self._good = False
-        else:
+        if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(Response(self._parser.get_status_code(), self._headers, b"".join(self._pieces)))
 
     def _fail(self, error: Exception) -> None:
@@ -237,12 +253,16 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     bits = _UNPACKED_BY.get(encoding.lower())
     if bits is None:
         raise BrokenHTTP(f"the reply cannot be unpacked: nobody asked for the encoding {encoding!r}")
+    unpacking = zlib.decompressobj(bits)
     try:
-        unpacked = zlib.decompressobj(bits).decompress(body, _MOST_BYTES + 1)
+        unpacked = unpacking.decompress(body, _MOST_BYTES + 1)
     except zlib.error as error:
         failure = BrokenHTTP(f"the reply cannot be unpacked: {error}")
     else:
-        if len(unpacked) <= _MOST_BYTES:
+        if len(unpacked) > _MOST_BYTES:
+            failure = BrokenHTTP(_TOO_LONG)
+        elif not unpacking.eof:
+            failure = BrokenHTTP("the reply cannot be unpacked: it ends too soon")
+        else:
             return unpacked
-        failure = BrokenHTTP(_TOO_LONG)
     raise failure

@@ -55,17 +55,19 @@ class Wire:
         Raises:
             EngineError: nothing came back, or not all of it.
         """
-        sent = f"{self.head}{_lines(headers)}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         # Whoever waits for a slot does not wait against the deadline.
         async with self.slots:
             deadline = asyncio.timeout(self.seconds)
             try:
                 async with deadline:
-                    return await self.connections.exchange(sent)
+                    return await self.connections.exchange(self._request(body, headers))
             except (BrokenHTTP, CannotConnect, OSError) as error:
                 failure = self._translated(error, expired=deadline.expired())
         # Outside the handler: nobody's traceback must lead to the key.
         raise failure
+
+    def _request(self, body: bytes, headers: Mapping[str, str]) -> bytes:
+        return f"{self.head}{_lines(headers)}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
 
     async def aclose(self) -> None:
         """Close the connections."""

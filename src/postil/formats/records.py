@@ -101,7 +101,7 @@ def id_text(value: JSON, name: str, place: str) -> str:
             f"{place}: expected an id in the field {name!r}, text or a whole number, got {got}",
             hint="Give every record its own id, or remove the field: the id is then made from the content.",
         )
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise DataError(
             f"{place}: the id {value!a} holds half a character (a lone surrogate)", hint="Mend or replace the id."
         )

@@ -27,6 +27,7 @@ from postil.errors import (
     DataError,
     EngineError,
     NotSent,
+    RateLimited,
     RecordRejected,
     RunFatal,
     ServerFault,
@@ -165,10 +166,7 @@ class BatchRunner:
         """
         self._begin(total)
         try:
-            for place, batch in enumerate(open_batches(self._journal, self._annotator.id)):
-                batch.beside = place
-                self._adopt(batch)
-                await self._collect(batch)
+            await self._collect_earlier()
             await self._work(pending)
         except Stop:
             pass
@@ -194,11 +192,28 @@ class BatchRunner:
         }
         self._run = self._journal.add_event("run", self._annotator.id, manifest)
 
+    async def _collect_earlier(self) -> None:
+        """Collect what earlier runs have left open.
+
+        Raises:
+            EngineError: one of them cannot be collected; the others were.
+        """
+        refusal: EngineError | None = None
+        for place, batch in enumerate(open_batches(self._journal, self._annotator.id)):
+            batch.beside = place
+            self._adopt(batch)
+            try:
+                await self._collect(batch)
+            except EngineError as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
+
     async def _work(self, pending: Callable[[], Iterable[Record]]) -> None:
         """Submit batches and collect them, the oldest first, until there is nothing more to ask.
 
         Raises:
-            EngineError: the provider did not take one; those it had taken before are collected.
+            EngineError: the provider did not take one, or not what was in it; the others are collected.
         """
         if not self._policy.wait:
             await self._next(pending(), beside=0)
@@ -212,10 +227,16 @@ class BatchRunner:
                         break
                     submitted.append(batch)
             except EngineError as error:
-                refusal = error
+                if submitted and isinstance(error, Transient):
+                    self._fewer_at_once(len(submitted), str(error.args[0]))
+                else:
+                    refusal = error
             if not submitted:
                 break
-            await self._collect(submitted.popleft())
+            try:
+                await self._collect(submitted.popleft())
+            except EngineError as error:
+                refusal = refusal or error
         if refusal is not None:
             raise refusal
 
@@ -224,8 +245,7 @@ class BatchRunner:
         portion = await self._portion(records)
         self._records_held = portion.held
         if portion.asked:
-            batch = await self._submitted(portion)
-            batch.beside = beside
+            batch = await self._submitted(portion, beside)
             self._with_provider |= batch.lines.keys()
             return batch
         if portion.budget_spent and not beside:
@@ -287,13 +307,13 @@ class BatchRunner:
 
     # Submitting
 
-    async def _submitted(self, portion: _Portion) -> Submitted:
-        """Submit a portion, and return the batch.
+    async def _submitted(self, portion: _Portion, beside: int) -> Submitted:
+        """Submit a portion `beside` so many batches, and return it as one of them.
 
         Raises:
             EngineError: the provider does not take it; nothing was submitted.
         """
-        batch = Submitted(uuid4().hex, self._annotator.id, await self._intents(portion), self._price)
+        batch = Submitted(uuid4().hex, self._annotator.id, await self._intents(portion), self._price, beside=beside)
         self._journal.add_event(BATCH, self._annotator.id, batch.to_json())
         waits = _waits(self._policy, self._rng)
         for attempt in itertools.count(1):
@@ -303,7 +323,9 @@ class BatchRunner:
                 # Where nobody knows whether it was taken, the token tells.
                 if isinstance(error, MAY_BE_BILLED) and await self._looked_for(batch) is not None:
                     return batch
-                if not isinstance(error, Transient) or attempt >= self._policy.attempts:
+                # One that is refused beside others comes again once one of those is done.
+                last = attempt >= self._policy.attempts or (beside and isinstance(error, RateLimited))
+                if last or not isinstance(error, Transient):
                     await self._void(batch, str(error.args[0]))
                     raise
                 await self._halt.pause(max(min(error.retry_after or 0.0, LONGEST_WAIT), next(waits)))
@@ -408,16 +430,19 @@ class BatchRunner:
         fault = ServerFault(f"the batch {batch.id} was not accepted: {batch.message or batch.status}")
         await self._void(submitted, str(fault.args[0]))
         size = len(submitted.lines) + len(submitted.answered)
-        if batch.too_much and submitted.beside:
-            # By itself it may be taken: it comes again once one of those before it is done.
-            self._together = min(self._together, submitted.beside)
-            _log.warning("%s; from now on at most %d batches are open at once", fault.args[0], self._together)
+        if submitted.beside:
+            self._fewer_at_once(submitted.beside, str(fault.args[0]))
             return
         if not batch.too_much or min(self._most, size) == 1:
             raise fault
         # Half of it may be taken, and so two halves at once may not.
         self._most, self._together = max(1, min(self._most, size) // 2), 1
         _log.warning("%s; the next one has at most %d requests", fault.args[0], self._most)
+
+    def _fewer_at_once(self, taken: int, why: str) -> None:
+        """Have no more batches open at once than were taken: by itself, the one that was not may be."""
+        self._together = min(self._together, taken)
+        _log.warning("%s; from now on at most %d batches are open at once", why, self._together)
 
     async def _void(self, submitted: Submitted, why: str) -> None:
         """Write down that none of a batch's requests was asked, so that none was paid for."""

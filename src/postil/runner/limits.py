@@ -139,6 +139,7 @@ class Limits:
         with self._lock:
             self.breaker.answers()
             self._in_vain = self._turned_away = 0
+            self.closed = None
             self.window.good(now, now - ticket.at, full=self.in_flight + 1 > self.window.size)
             self.in_flight -= 1
             ticket.pool.learnt.good(now)

@@ -262,7 +262,8 @@ class Learnt:
         marks = [*self._marks][:1] + [mark for mark in self._resumes if self._taken - mark[1] >= enough][-1:]
         paces = [(self._taken - taken) / (over - at) for at, taken in marks if self._taken > taken and over > at]
         if paces:
-            self._sure = rate = _CLOSE * min(paces)
+            # A pace of its own making leads to a slower one each time, where it was no matter of pace at all.
+            self._sure = rate = max(_CLOSE * min(paces), 1 / LONGEST_WAIT)
             self.bucket = Bucket(rate, max(1.0, rate / 10), now)
         if self.bucket is not None and self.bucket.rate * _MINUTE < self._most / _CONTRADICTED:
             # A limit by the minute lets no more than twice as many through in any minute: it is not the pace.

@@ -47,7 +47,7 @@ __all__ = [
     "now",
 ]
 
-SCHEMA_VERSION: Final = "2"
+SCHEMA_VERSION: Final = "3"
 _FEWEST_FOR_A_PACE: Final = 5
 
 # Rows beyond those that totals were noted for, from which on they are noted again: counting so many takes a tenth of a

@@ -1,4 +1,4 @@
--- The journal, version 2. Rows are added, never changed or deleted; the newest row of a thing is the one that holds.
+-- The journal, version 3. Rows are added, never changed or deleted; the newest row of a thing is the one that holds.
 -- Only statements that SQLite and PostgreSQL both take. Times are UTC, ISO 8601. JSON is canonical (postil.canonical).
 -- Every table but `meta` begins with a number, 1 for its first row and one more for each, and ends with a seal of the
 -- row and of the seal before it (postil.store.sealing), so that `verify` finds whatever was changed or removed.
