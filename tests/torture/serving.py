@@ -109,10 +109,11 @@ def serving(folder: Path) -> Generator[Servers, None, None]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a log."""
+    """Return the whole lines of a log: the server may be writing the next one."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def by_nonce(logged: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
