@@ -165,6 +165,8 @@ def test_cost_comes_with_the_date_of_its_prices() -> None:
     assert "1.25 USD" in text
     assert "1.58 USD per 1,000 labels, prices of 2026-11-01" in text
     assert "0.00 USD nothing was billed" in Page(render_report(replace(report(), expense=Expense(0.0)))).text
+    lost = replace(report(), expense=Expense(0.0, unseen_usd=0.0004))
+    assert "up to 0.00040 USD more for replies that were lost on the way" in Page(render_report(lost)).text
     tiny = Page(render_report(replace(report(), expense=Expense(0.000123, "2026-11-01")))).text
     assert "0.00012 USD" in tiny
 

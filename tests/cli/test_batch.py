@@ -44,7 +44,8 @@ def test_submitting_and_collecting_are_two_runs_and_a_live_run_leaves_the_batch_
 ) -> None:
     folder = made(tmp_path, server)
     left = postil("annotate", "--batch", "--no-wait", "--project", folder, "--json")
-    assert (left.code, left.json["pending"]) == (1, 4)
+    assert (left.code, left.json["pending"]) == (0, 4)
+    assert "handed over" in left.err
     live = postil("annotate", "--project", folder, "--json")
     assert live.json["pending"] == 4
     assert "asked about in a batch" in live.err

@@ -159,7 +159,7 @@ EDITS = {
     "which request was sent": "UPDATE intent SET request = replace(request, 'a', 'b') WHERE seq = 3",
     "a noted total": "UPDATE event SET body = replace(body, '\"records\":26', '\"records\":27') WHERE kind = 'totals'",
     "money in a noted total": "UPDATE event SET body ="
-    " replace(body, '\"sent\":[', '\"sent\":[[9,\"x\",1,0,0,0,0,0,0,1.5,0],') WHERE kind = 'totals'",
+    " replace(body, '\"sent\":[', '\"sent\":[[9,\"x\",1,0,0,0,0,0,1.5,0],') WHERE kind = 'totals'",
     "a reply removed": "DELETE FROM reply WHERE intent = (SELECT intent FROM outcome WHERE record = 'r1')",
     "a reply of the prior removed": "DELETE FROM reply WHERE intent = 2",
 }
@@ -212,7 +212,7 @@ def test_what_was_removed_at_the_very_end_is_found_by_a_head_kept_elsewhere(
         (EDITS["two answers swapped"], "annotator 'double', record 'r1': its prompt"),
         (EDITS["which request was sent"], "its prompt"),
         (EDITS["a noted total"], "totals: 27 records were noted, and there are 26"),
-        (EDITS["money in a noted total"], "totals: (1, 0, 0, 0, 0, 0, 0, 1.5, 0, 0) was noted for requests"),
+        (EDITS["money in a noted total"], "totals: (1, 0, 0, 0, 0, 0, 1.5, 0, 0) was noted for requests"),
         ("UPDATE gold SET answer = '7'", "gold 1: expected an answer, got '7'"),
         (EDITS["a record's fields"], "record 'r1': its fields"),
         (EDITS["a record's id"], "annotator 'double': outcomes of records that are there"),

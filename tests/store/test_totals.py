@@ -104,12 +104,17 @@ def counted_plainly(path: Path) -> dict[str, Any]:
     [(records,)] = connection.execute("SELECT count(*) FROM record")
     connection.close()
 
-    def spent(chosen: list[Any]) -> tuple[int, int, int, int, float | None]:
-        answered = [replies[row[0]] for row in chosen if row[0] in replies]
-        unsent = sum(error is not None and json.loads(error)["class"] == "NotSent" for _, error, _, _ in answered)
-        unpriced = any(completion is not None and usd is None for completion, _, _, usd in answered)
-        usd = None if unpriced else sum(usd or 0.0 for *_, usd in answered)
-        again = len(chosen) - len({row[3] for row in chosen})
+    def has_left(number: int) -> bool:
+        error = replies[number][1] if number in replies else None
+        return error is None or json.loads(error)["class"] != "NotSent"
+
+    def spent(chosen: list[Any], among: list[Any]) -> tuple[int, int, int, int, float | None]:
+        answered = [(*replies[row[0]], row[5]) for row in chosen if row[0] in replies]
+        unsent = sum(not has_left(row[0]) for row in chosen)
+        unpriced = any(usd is None and (completion or most is None) for completion, _, _, usd, most in answered)
+        usd = None if unpriced else sum(usd or 0.0 for *_, usd, _ in answered)
+        first = {request: number for number, _, _, request, *_ in reversed(among) if has_left(number)}
+        again = sum(first.get(row[3], row[0]) < row[0] for row in chosen)
         return len(chosen), again, unsent, sum(each[2] for each in answered), usd
 
     return {
@@ -117,9 +122,11 @@ def counted_plainly(path: Path) -> dict[str, Any]:
         "outcomes": Counter((who, *ended) for (who, _), ended in holding.items()),
         "open": sum(row[0] not in replies for row in intents),
         "unseen": (len(unseen), sum(tokens for tokens, _ in unseen), sum(usd for _, usd in unseen)),
-        "all": spent(intents),
-        "run": {run: spent([row for row in intents if row[1] == run]) for run in (1, 2, 3)},
-        "who": {who: spent([row for row in intents if row[2] == stored(who)]) for who in ("a", "b", ODD)},
+        "all": spent(intents, intents),
+        "run": {run: spent([row for row in intents if row[1] == run], intents) for run in (1, 2, 3)},
+        "who": {
+            who: spent(own, own) for who in ("a", "b", ODD) for own in [[r for r in intents if r[2] == stored(who)]]
+        },
     }
 
 

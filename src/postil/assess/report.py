@@ -77,6 +77,8 @@ class Expense:
     requests: int = 0
     resent: int = 0
     seconds: float = 0.0
+    unseen_usd: float = 0.0
+    """The most that replies lost on the way can have cost beside `usd`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,11 +361,12 @@ def _expense(report: Report) -> list[tuple[str, str, str]]:
 def _cost(spent: Expense, labelled: int) -> tuple[str, str]:
     if spent.usd is None:
         return "unknown", "requests were made without a price, and none is guessed"
+    lost = f"up to {dollars(spent.unseen_usd)} more for replies that were lost on the way"
     if spent.usd == 0:
-        return dollars(0), "nothing was billed"
+        return dollars(0), lost if spent.unseen_usd else "nothing was billed"
     each = [f"{dollars(1000 * spent.usd / labelled)} per 1,000 labels"] if labelled else []
     dated = f"prices of {one_line(spent.price_date)}" if spent.price_date else "the date of the prices is unknown"
-    return dollars(spent.usd), ", ".join([*each, dated])
+    return dollars(spent.usd), ", ".join([*each, dated, *([lost] if spent.unseen_usd else [])])
 
 
 def _all_doubtful(report: Report) -> dict[str, Any]:

@@ -231,7 +231,10 @@ def annotate(
     from postil.cli import shown  # noqa: PLC0415
     from postil.cli.signals import stopped_by_signals  # noqa: PLC0415
     from postil.cli.words import progress_line  # noqa: PLC0415
+    from postil.errors import SettingsError  # noqa: PLC0415
 
+    if no_wait and not batch:
+        raise SettingsError("--no-wait goes with --batch: live requests are always waited for")
     terminal = Terminal(as_json=json)
     drops = on_interrupt is OnInterrupt.DROP
     with _open(project) as opened, stopped_by_signals(terminal, drops=drops) as on_start:
@@ -250,7 +253,7 @@ def annotate(
             on_start=on_start,
         )
     terminal.end_progress()
-    raise typer.Exit(shown.annotated(terminal, result, limited=limit is not None))
+    raise typer.Exit(shown.annotated(terminal, result, limited=limit is not None, submitting=no_wait))
 
 
 def _classes(words: str | None) -> bool | list[str]:
@@ -348,7 +351,11 @@ def export(
 def verify(project: ProjectDir = HERE, json: Json = False) -> None:
     """Derive every label and cost again from the journal, offline."""
     from postil.cli import shown  # noqa: PLC0415
+    from postil.errors import StoreError  # noqa: PLC0415
 
+    journal = project / "postil.db"
+    if (project / "postil.toml").exists() and not journal.exists():
+        raise StoreError(f"{journal} is not there: there is nothing to verify", hint="restore it from a copy")
     with _open(project) as opened:
         raise typer.Exit(shown.verified(Terminal(as_json=json), opened.verify()))
 

@@ -24,15 +24,19 @@ FELL_SHORT: Final = 1
 STOPPED: Final = 3
 INTERRUPTED: Final = 130
 
+_LONGEST_EXAMPLE: Final = 240
 
-def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> int:
-    """Show how a run ended and return the exit code."""
+
+def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool, submitting: bool = False) -> int:
+    """Show how a run ended and return the exit code; one that only submits, or only to a limit, leaves records."""
     terminal.say(
         f"{count(result.labelled)} of {count(result.records)} records labelled; "
         f"{count(result.abstained)} abstained, {count(result.failed)} failed, {count(result.pending)} pending"
     )
     if result.failures:
-        terminal.say(f"failures: {failures(result.failures)}", style="yellow")
+        terminal.say(f"failures: {failures(result.failures)} (--retry-failed asks again)", style="yellow")
+        for failure_class, example in result.failure_examples.items():
+            terminal.say(f"  {failure_class}, as {_clipped(example)}", style="yellow")
     terminal.say(
         f"{count(result.requests)} requests ({count(result.resent)} resent), "
         f"{count(result.input_tokens)} tokens in ({count(result.cached_tokens)} cached), "
@@ -54,7 +58,14 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool) -> i
         return INTERRUPTED
     if result.stopped:
         return STOPPED
-    return FELL_SHORT if result.failed or (result.pending and not limited) else OK
+    if submitting and result.pending:
+        terminal.note("handed over; run the same command again later to collect the answers")
+    left_by_choice = limited or (submitting and not result.held)
+    return FELL_SHORT if result.failed or (result.pending and not left_by_choice) else OK
+
+
+def _clipped(words: str) -> str:
+    return words if len(words) <= _LONGEST_EXAMPLE else f"{words[: _LONGEST_EXAMPLE - 1]}…"
 
 
 def decision(terminal: Terminal) -> Callable[[OpenRequests], bool] | None:
@@ -220,5 +231,8 @@ def verified(terminal: Terminal, found: Verification) -> int:
         terminal.say(f"{times:>9,}  {what}")
     for problem in found.problems:
         terminal.say(problem, style="red")
-    terminal.say("all right" if found.ok else f"{len(found.problems)} problems")
+    found_wrong = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+    terminal.say(
+        "all right" if found.ok else f"{found_wrong}: rows were changed after they were written, or are damaged"
+    )
     return OK if found.ok else FELL_SHORT

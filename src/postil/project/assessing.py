@@ -84,6 +84,7 @@ def build_report(
         ),
         expense=Expense(
             usd=spending.usd,
+            unseen_usd=journal.unseen().usd,
             price_date=price_date,
             input_tokens=spending.input_tokens,
             output_tokens=spending.output_tokens,

@@ -4,7 +4,7 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal, Self
 
 from postil.canonical import digest
@@ -165,6 +165,8 @@ class AnnotateResult:
     """Of `requests`, those that were written down and did not leave after all, as those of a batch that was refused."""
     held: int = 0
     """Records left pending because their requests may have been paid for already."""
+    failure_examples: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Failure class -> a record that failed so, and why."""
 
     def to_json(self) -> dict[str, JSON]:
         """Return what `postil annotate --json` prints."""
@@ -385,7 +387,13 @@ def _result(
         open_intents=found.requests if found else 0,
         open_intents_usd=found.usd if found else 0.0,
         held=summary.held,
+        failure_examples=_examples(journal, annotator.id) if counts.failed else {},
     )
+
+
+def _examples(journal: Journal, annotator: str) -> dict[str, str]:
+    found = journal.failure_examples(annotator).items()
+    return {class_: f"record {record!r}: {message}" for class_, (record, message) in found}
 
 
 @dataclass(frozen=True, slots=True)

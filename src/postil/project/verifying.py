@@ -79,6 +79,13 @@ class Verifier:
 
     def _check(self, what: str, derived: object, stored: object, words: str) -> None:
         self._checked[what] += 1
+        if isinstance(derived, Mapping) and isinstance(stored, Mapping):
+            for part in derived.keys() | stored.keys():
+                self._compare(derived.get(part), stored.get(part), f"{words}: {part}")
+        else:
+            self._compare(derived, stored, words)
+
+    def _compare(self, derived: object, stored: object, words: str) -> None:
         if derived != stored:
             self._problem(f"{words}: the journal says {stored!r}, derived again {derived!r}")
 
@@ -104,8 +111,14 @@ class Verifier:
         for kind in ("run", "run_end"):
             for number, _, body in self._journal.events(kind):
                 for table, (last, seal) in body["heads"].items():
-                    found = self._journal.seal_of(table, last) or ""
-                    self._check("heads", found, seal, f"event {number}: row {last} of {table}")
+                    found = self._journal.seal_of(table, last)
+                    self._checked["heads"] += 1
+                    if found is None and last:
+                        self._problem(
+                            f"{table} {last}: removed from the end; event {number} has noted that it was there"
+                        )
+                    else:
+                        self._compare(found or "", seal, f"event {number}: the seal of row {last} of {table}")
 
     def _records(self) -> None:
         for record, fingerprint in self._journal.record_digests():
@@ -166,7 +179,8 @@ class Verifier:
 
     def _outcome(self, stored: StoredOutcome, words: str, annotator: PromptedAnnotator | None) -> None:
         if stored.error is not None:
-            derived = ("failure", stored.error["failure_class"], stored.error["message"])
+            error = stored.error
+            derived = {"outcome": "failure", "failure class": error["failure_class"], "message": error["message"]}
             self._check("failures", derived, _essence(stored.outcome), f"{words}: its failure")
         elif annotator is None:
             self._checked["outcomes of annotators no longer in the settings"] += 1
@@ -204,14 +218,22 @@ class Verifier:
         return self._journal.completion_of(request)
 
 
-def _essence(outcome: Outcome) -> tuple[object, ...]:
-    """Return what of an outcome follows from its reply."""
+def _essence(outcome: Outcome) -> Mapping[str, object]:
+    """Return what of an outcome follows from its reply, by its name in words."""
     match outcome:
         case Annotation():
-            said = (outcome.confidence, outcome.probabilities, outcome.rationale)
-            parts = (outcome.part_confidences, outcome.evidence, outcome.rejected, outcome.placings)
-            return ("annotation", outcome.answer, *said, *parts)
+            return {
+                "outcome": "annotation",
+                "answer": outcome.answer,
+                "confidence": outcome.confidence,
+                "probabilities": outcome.probabilities,
+                "rationale": outcome.rationale,
+                "confidences of parts": outcome.part_confidences,
+                "evidence": outcome.evidence,
+                "rejected": outcome.rejected,
+                "placings": outcome.placings,
+            }
         case Abstention():
-            return ("abstention", outcome.reason)
+            return {"outcome": "abstention", "reason": outcome.reason}
         case Failure():
-            return ("failure", outcome.failure_class, outcome.message)
+            return {"outcome": "failure", "failure class": outcome.failure_class, "message": outcome.message}

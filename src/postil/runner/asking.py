@@ -228,7 +228,8 @@ class Asker:
             question.digest,
             attempt,
             worst.tokens if counted else tokens_at_most(question.request),
-            worst.usd if counted else None,
+            # Nothing, where requests cost nothing; not known, where the price is not.
+            None if self._ledger.price is None else worst.usd,
         )
 
     async def _keep_quiet(self, sent: "_Sent") -> None:

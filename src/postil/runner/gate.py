@@ -1,6 +1,7 @@
 """Where the requests of a run wait until they may leave."""
 
 import asyncio
+import logging
 import math
 import random
 import threading
@@ -17,6 +18,11 @@ from postil.runner.policy import Policy
 from postil.types import Completion, Engine, Metered, Usage
 
 _SPREAD: Final = 0.1
+_log = logging.getLogger("postil")
+
+_WORTH_SAYING: Final = 10.0
+"""Seconds of a pause that somebody who waits should know of."""
+
 _SOON: Final = 1e-4
 """Seconds. A timer that rings a moment too early, by rounding, does not ring again and again."""
 
@@ -118,7 +124,11 @@ class Gate:
 
     def failed(self, ticket: Ticket, error: EngineError, request: str, wait: float) -> None:
         """Hear that a request failed which has this digest, and may be tried again after so many seconds."""
-        self._limits.failed(ticket, error, request, wait, self._policy, self._now())
+        now = self._now()
+        before = self._limits.paused(now)
+        self._limits.failed(ticket, error, request, wait, self._policy, now)
+        if not before and (pause := self._limits.paused(now)) >= _WORTH_SAYING:
+            _log.warning("%s; going on in %.0f seconds", error.args[0], pause)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Hear that a request did not leave, or that nobody waits for it any more."""

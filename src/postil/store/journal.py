@@ -536,16 +536,21 @@ class Journal:
         ended = self._totals().outcomes.items()
         return {(type_, failure_class): count for (of, type_, failure_class), count in ended if of == annotator}
 
+    def failure_examples(self, annotator: str) -> dict[str, tuple[str, str]]:
+        """Return failure class -> record and message of the newest failure of that class."""
+        newest = "SELECT max(seq) FROM outcome WHERE annotator = ? AND type = 'failure' GROUP BY failure_class"
+        statement = f"SELECT failure_class, record, message FROM outcome WHERE seq IN ({newest})"  # noqa: S608 - a constant
+        return {class_: (record, message) for class_, record, message in self._rows(statement, (annotator,))}
+
     def spending(self, *, run: int | None = None, annotator: str | None = None) -> Spending:
         """Return what requests have cost, of one run, of one annotator or of all."""
         total = Sent()
         for (of_run, by), sent in self._totals().sent.items():
             if run in (None, of_run) and annotator in (None, by):
                 total.add(sent)
-        resent = total.again_by_annotator if annotator is not None else total.again
         return Spending(
             total.requests,
-            total.again_in_run if run is not None else resent,
+            total.again_by_annotator if annotator is not None else total.again,
             total.input_tokens,
             total.output_tokens,
             total.cached_tokens,

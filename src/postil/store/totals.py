@@ -36,14 +36,13 @@ class Sent:
     requests: int = 0
     again: int = 0
     """Requests that had been sent before, by whomever."""
-    again_in_run: int = 0
     again_by_annotator: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     usd: float = 0.0
     unpriced: int = 0
-    """Completions whose price is unknown."""
+    """Replies whose price is unknown, those lost on the way too."""
     unsent: int = 0
     """Of the requests, those that did not leave after all."""
 
@@ -184,15 +183,15 @@ def _count_sent(connection: apsw.Connection, totals: Totals, after_intent: int, 
     replies = (
         "SELECT run, annotator, sum(input_tokens), sum(output_tokens),"  # noqa: S608 - a constant
         " sum(cached_tokens), total(usd),"
-        f" sum(completion IS NOT NULL AND usd IS NULL), sum({_UNSENT}) FROM reply"
+        f" sum(usd IS NULL AND (completion IS NOT NULL OR most_usd IS NULL)), sum({_UNSENT}) FROM reply"
         " JOIN intent ON intent.seq = reply.intent WHERE reply.seq > ? GROUP BY run, annotator"
     )
     for run, annotator, read, written, cached, usd, unpriced, unsent in _all(connection, replies, after_reply):
-        totals.sent[run, annotator].add(Sent(0, 0, 0, 0, read, written, cached, usd, unpriced=unpriced, unsent=unsent))
+        totals.sent[run, annotator].add(Sent(0, 0, 0, read, written, cached, usd, unpriced=unpriced, unsent=unsent))
 
 
 def _sent_again(connection: apsw.Connection, after: int) -> list[tuple[tuple[int, str], Sent]]:
-    """Return the intents whose request had been sent before: by whomever, in the same run, by the same annotator."""
+    """Return the intents whose request had been sent before: by whomever, and by the same annotator."""
     last, _ = head(connection, "intent")
     if last - after > last // 8:
         # Most journals hold none at all. The index alone says so, sooner than it is asked about every request.
@@ -205,15 +204,14 @@ def _sent_again(connection: apsw.Connection, after: int) -> list[tuple[tuple[int
         " AND earlier.request = intent.request AND earlier.seq < intent.seq)"
     )
     by_whom = (
-        "SELECT DISTINCT run, annotator FROM intent"
+        "SELECT DISTINCT annotator FROM intent"  # noqa: S608 - a constant
         " WHERE substr(request, 8, 12) = substr(?1, 8, 12) AND request = ?1 AND seq < ?2"
+        f" AND NOT EXISTS (SELECT 1 FROM reply WHERE intent = intent.seq AND {_UNSENT})"
     )
     again: list[tuple[tuple[int, str], Sent]] = []
     for number, run, annotator, request in _all(connection, found, after):
-        earlier = _all(connection, by_whom, request, number)
-        in_run = any(each == run for each, _ in earlier)
-        by_annotator = any(each == annotator for _, each in earlier)
-        again.append(((run, annotator), Sent(again=1, again_in_run=int(in_run), again_by_annotator=int(by_annotator))))
+        if earlier := _all(connection, by_whom, request, number):
+            again.append(((run, annotator), Sent(again=1, again_by_annotator=int((annotator,) in earlier))))
     return again
 
 
