@@ -477,3 +477,10 @@ def test_what_the_journal_says_can_be_read_without_postil(journal: Journal, tmp_
     assert [(id_, json.loads(fields), json.loads(answer)) for id_, fields, answer in rows] == [
         ("1", {"text": "text 1"}, {"label": "yes"})
     ]
+
+
+def test_a_file_that_is_damaged_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "postil.db").write_bytes(b"junk" * 4096)
+    with pytest.raises(StoreError, match="expected a Postil journal") as caught:
+        Journal(tmp_path / "postil.db")
+    assert caught.value.hint == "restore it from a copy"

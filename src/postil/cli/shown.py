@@ -8,6 +8,7 @@ import typer
 
 from postil.cli.terminal import Terminal
 from postil.cli.words import count, dollars, duration, failures, interval
+from postil.errors import RunFatal
 from postil.project.output import assessment_json
 from postil.project.planning import Plan
 from postil.project.running import AnnotateResult, Preview
@@ -50,7 +51,8 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool, subm
             style="yellow",
         )
     if result.stopped:
-        terminal.note(f"stopped: {result.stopped}; run the same command again to go on")
+        mended = "once that is mended, " if isinstance(result.error, RunFatal) else ""
+        terminal.note(f"stopped: {result.stopped}; {mended}run the same command again to go on")
     if result.error is not None:
         terminal.error(str(result.error))
     terminal.result(result.to_json())
@@ -166,6 +168,8 @@ def status(terminal: Terminal, state: Mapping[str, Any]) -> None:
         terminal.say(f"annotator {state['annotator']}")
     for key in ("records", "labelled", "abstained", "failed", "pending", "open_intents"):
         terminal.say(f"{key.replace('_', ' '):<13}{count(state[key]):>10}")
+    if state["open_intents"]:
+        terminal.say("open intents are requests whose reply was never seen; each may have been billed", style="yellow")
     if state["failures"]:
         terminal.say(f"failures: {failures(state['failures'])}", style="yellow")
     terminal.say(f"{'spent':<13}{dollars(state['usd']):>10}")

@@ -730,4 +730,5 @@ _HOLDS: Final = (
 
 
 def _no_journal(path: Path, error: apsw.Error) -> StoreError:
-    return StoreError(f"{path}: expected a Postil journal, or a place to make one: {error}")
+    hint = "restore it from a copy" if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) else ""
+    return StoreError(f"{path}: expected a Postil journal, or a place to make one: {error}", hint=hint)
