@@ -80,7 +80,7 @@ class Verifier:
     def _check(self, what: str, derived: object, stored: object, words: str) -> None:
         self._checked[what] += 1
         if isinstance(derived, Mapping) and isinstance(stored, Mapping):
-            for part in derived.keys() | stored.keys():
+            for part in {**derived, **stored}:
                 self._compare(derived.get(part), stored.get(part), f"{words}: {part}")
         else:
             self._compare(derived, stored, words)

@@ -138,7 +138,7 @@ def difference(noted: Totals, again: Totals) -> str | None:
     nothing = Sent()
     pairs += [
         (_figures(noted.sent.get(key, nothing)), _figures(again.sent.get(key, nothing)))
-        for key in noted.sent.keys() | again.sent.keys()
+        for key in {**noted.sent, **again.sent}
     ]
     for one, other in pairs:
         if not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(one, other, strict=True)):
