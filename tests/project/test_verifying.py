@@ -56,7 +56,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         journal.add_outcomes(imported, [Annotation("r1", "person", {"label": "neutral"})])
         # Rows enough for a note: then looks count on from it.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("postil.store.journal._WORTH_NOTING", 1)
+            patch.setattr("postil.store.queries._WORTH_NOTING", 1)
             journal.count_records()
     return (folder / "postil.db").read_bytes()
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postil.errors import ConnectionLost, NotSent, RateLimited, StoreError
-from postil.store import Intent, Journal, journal
+from postil.store import Intent, Journal, queries
 from postil.store.rows import completion_row
 from postil.store.seen import Seen
 from postil.store.totals import NOTED, Totals
@@ -39,7 +39,7 @@ HISTORY = st.lists(st.one_of(ASK, ANSWER, END, RECORD, REOPEN, LOOK), max_size=2
 
 @pytest.fixture(autouse=True)
 def every_row_is_worth_noting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_WORTH_NOTING", 1)
+    monkeypatch.setattr(queries, "_WORTH_NOTING", 1)
 
 
 class Told:
@@ -217,7 +217,7 @@ def test_a_note_whose_last_row_is_another_one_now_is_passed_over(opened: Journal
 
 
 def test_few_rows_are_not_worth_a_note(opened: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_WORTH_NOTING", 21)
+    monkeypatch.setattr(queries, "_WORTH_NOTING", 21)
     assert opened.count_records() == 20
     assert noted(opened) == []
 

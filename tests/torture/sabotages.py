@@ -116,6 +116,9 @@ SABOTAGES: Final[Sequence[Sabotage]] = (
             "elif earlier:",
             f"{NASTY}::test_a_file_that_cannot_be_taken_is_refused_before_anything_is_spent[two records of one id]",
         ),
+    ),
+    *_in(
+        "store/queries.py",
         ("open requests cost nothing", "math.fsum((usd, *(most for _, most in left)))", "usd", SCHEDULES),
     ),
     *_in(

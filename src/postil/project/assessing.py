@@ -18,7 +18,7 @@ from postil.learn.candidates import candidate_recall
 from postil.project.gold import measuring_gold
 from postil.project.running import tally
 from postil.store import Journal
-from postil.store.journal import now
+from postil.store.rows import now
 from postil.tasks import VALUE_SCALES, CompoundTask, Task
 from postil.tasks.alignment import METHODS
 from postil.tasks.shown import Shown

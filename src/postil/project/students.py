@@ -19,7 +19,7 @@ from postil.learn.student import Student, train_student
 from postil.project.assessing import assess_annotator
 from postil.project.gold import measuring_gold
 from postil.store import Journal
-from postil.store.journal import now
+from postil.store.rows import now
 from postil.tasks import VALUE_SCALES, CompoundTask, Task
 from postil.tasks.reading import fold
 from postil.tasks.shown import Shown

@@ -41,6 +41,7 @@ from postil.runner.asking import UnderWay
 from postil.runner.halt import Halt, Stop
 from postil.runner.money import FREE, Ledger, Price, Worst
 from postil.runner.pace import LONGEST_WAIT
+from postil.runner.results import ResultsRead
 from postil.runner.run import NO_LIMIT, Progress, RunSummary
 from postil.runner.submitted import (
     BATCH,
@@ -49,6 +50,7 @@ from postil.runner.submitted import (
     LANE,
     Line,
     Submitted,
+    custom_id_of,
     open_batches,
     records_in_batches,
 )
@@ -270,7 +272,7 @@ class BatchRunner:
         """Answer questions whose reply is known: of an earlier round, or of a record with the same text."""
         intent: int | None = None
         while (asked := interview.asked) is not None:
-            known = self._journal.answered(asked.digest) or self._given_up.get(_custom_id(asked.digest))
+            known = self._journal.answered(asked.digest) or self._given_up.get(custom_id_of(asked.digest))
             if known is None:
                 return
             intent, reply = known
@@ -283,7 +285,7 @@ class BatchRunner:
         """Put the next question about a record into a portion; `False` if it is full, or the budget is."""
         asked = interview.asked
         assert asked is not None  # noqa: S101 - the caller has looked
-        custom_id = _custom_id(asked.digest)
+        custom_id = custom_id_of(asked.digest)
         if custom_id in portion.asked or custom_id in self._with_provider:
             return True
         if asked.digest in self._held:
@@ -459,7 +461,7 @@ class BatchRunner:
 
     async def _take_results(self, submitted: Submitted, batch: Batch) -> None:
         """Write what came of each request of a batch that has ended."""
-        reading = _Reading(submitted, batch, self._journal, self._annotator)
+        reading = ResultsRead(submitted, batch, self._journal, self._annotator)
         await self._patiently(partial(self._take_files, reading))
         missing = list(reading.left)
         for some in _portions(missing, _TOGETHER):
@@ -477,7 +479,7 @@ class BatchRunner:
             hint = "What was answered is kept. Run the same command again to submit the rest."
             raise ServerFault(f"the batch {batch.id} was cancelled at the provider", hint=hint)
 
-    async def _take_files(self, reading: "_Reading") -> None:
+    async def _take_files(self, reading: ResultsRead) -> None:
         """Write the results in the files of a batch, from their beginning; what was written before is passed over."""
         reading.begin()
         some: list[Result] = []
@@ -490,10 +492,10 @@ class BatchRunner:
                     some = []
         await self._take_some(reading, some)
 
-    async def _take_some(self, reading: "_Reading", results: Iterable[Result]) -> None:
+    async def _take_some(self, reading: ResultsRead, results: Iterable[Result]) -> None:
         await asyncio.gather(*(self._take(reading, result.custom_id, result.reply) for result in results))
 
-    async def _take(self, reading: "_Reading", custom_id: str, reply: Completion | EngineError) -> None:
+    async def _take(self, reading: ResultsRead, custom_id: str, reply: Completion | EngineError) -> None:
         line, interview = reading.left[custom_id], reading.requests.interview(custom_id)
         if isinstance(reply, Completion):
             price = reading.submitted.price
@@ -525,7 +527,7 @@ class BatchRunner:
         self._count(outcome)
 
     async def _take_error(
-        self, reading: "_Reading", custom_id: str, interview: Interview | None, error: EngineError
+        self, reading: ResultsRead, custom_id: str, interview: Interview | None, error: EngineError
     ) -> None:
         line, maybe_paid, outcome = reading.left[custom_id], isinstance(error, MAY_BE_BILLED), None
         if interview is not None and not (reading.cancelled or isinstance(error, RunFatal)):
@@ -564,78 +566,6 @@ class BatchRunner:
             )
 
 
-class _Reading:
-    """The results of one batch, as far as they were read."""
-
-    __slots__ = ("_seen", "batch", "cancelled", "left", "repeated", "requests", "submitted", "unknown")
-
-    def __init__(self, submitted: Submitted, batch: Batch, journal: Journal, annotator: PromptedAnnotator) -> None:
-        self.submitted = submitted
-        self.batch = batch
-        self.cancelled = batch.status == "cancelled"
-        """Somebody has called it off: what is not answered is not to be asked for by itself."""
-        self.left = dict(submitted.lines)
-        """What has no answer in the journal yet."""
-        self.requests = _Requests(journal, annotator, self.left)
-        self.begin()
-
-    def begin(self) -> None:
-        """Read from the beginning."""
-        self.unknown = list[str]()
-        self.repeated = list[str]()
-        self._seen = set[str]()
-
-    def is_wanted(self, custom_id: str) -> bool:
-        """Return whether a line is the first for a request without an answer; note lines of nobody, or there twice."""
-        if custom_id not in self.submitted.lines and custom_id not in self.submitted.answered:
-            self.unknown.append(custom_id)
-            return False
-        if custom_id in self._seen:
-            self.repeated.append(custom_id)
-            return False
-        self._seen.add(custom_id)
-        return custom_id in self.left
-
-
-class _Requests(Mapping[str, Request]):
-    """The requests of a batch by custom id, derived again from the journal as they are needed: none is kept."""
-
-    def __init__(self, journal: Journal, annotator: PromptedAnnotator, lines: Mapping[str, Line]) -> None:
-        self._journal = journal
-        self._annotator = annotator
-        self._lines = lines
-        # Between the moment when a reply is read and the one when it is written.
-        self._derived: dict[str, Interview] = {}
-
-    def interview(self, custom_id: str) -> Interview | None:
-        """Return the interview of a record at the point where it asks this request; `None` if it is not there now."""
-        return self._derived.pop(custom_id, None) or self._at(custom_id)
-
-    def _at(self, custom_id: str) -> Interview | None:
-        for record in self._journal.some_records([self._lines[custom_id].record]):
-            interview = Interview(self._annotator, record)
-            while (asked := interview.asked) is not None and _custom_id(asked.digest) != custom_id:
-                known = self._journal.answered(asked.digest)
-                if known is None:
-                    return None
-                interview.take(known[1])
-            return interview if interview.asked is not None else None
-        return None
-
-    def __getitem__(self, custom_id: str) -> Request:
-        interview = self._at(custom_id) if custom_id in self._lines else None
-        if interview is None or interview.asked is None:
-            raise KeyError(custom_id)
-        self._derived[custom_id] = interview
-        return interview.asked.request
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._lines)
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-
 def _is_bare(batch: Batch) -> bool:
     """Return whether a batch is done and has nothing to show: either its files are late, or they are lost."""
     return batch.status == "completed" and not batch.files
@@ -649,11 +579,6 @@ def _vague(error: EngineError, submitted: Submitted) -> EngineError:
         " of it, run again with --lost resend: its requests count as lost, and are asked anew."
     )
     return error
-
-
-def _custom_id(digest: str) -> str:
-    """Return the id of a request in a batch: providers take up to 64 letters."""
-    return digest.partition(":")[2][:32]
 
 
 def _waits(policy: BatchPolicy, rng: random.Random) -> Iterator[float]:
