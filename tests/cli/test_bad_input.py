@@ -688,7 +688,7 @@ def test_what_the_system_refuses_is_said(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device", "/tmp/x")  # noqa: S108 - a name in a message
 
     write_project(tmp_path, {"m": openai("http://127.0.0.1:9/v1")})
-    monkeypatch.setattr("postil.project.project.write_export", full)
+    monkeypatch.setattr("postil.project.exporting.write_export", full)
     ran = postil("export", "out.jsonl", "--json")
     assert (ran.code, ran.json["stopped"]) == (3, "system")
     assert "No space left on device" in ran.err

@@ -53,8 +53,11 @@ def test_the_first_signal_lets_requests_in_flight_end(number: int, project: Path
     assert "Traceback" not in err
     status = postil("status", "--project", project, "--json").json
     assert (status["labelled"], status["open_intents"]) == (len(fake_server.asked), 0)
+    assert status["stopped"] == "interrupted"
+    assert "the last run stopped: interrupted" in postil("status", "--project", project).out
     fake_server.script = lambda _: "pos"
     assert postil("annotate", "--project", project, "--json").json["labelled"] == 40
+    assert postil("status", "--project", project, "--json").json["stopped"] is None
     assert len(fake_server.asked) == 40
 
 

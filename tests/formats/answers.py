@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from postil.formats import FOREIGN, ReadOutcome, Records, export_row, read_foreign
+from postil.formats import export_row
+from postil.formats.foreign import ReadOutcome, Records, read_foreign
+from postil.formats.others import FOREIGN
 from postil.project.foreign import PlainAsking
 from postil.tasks import Task
 from postil.tasks.kinds import KINDS

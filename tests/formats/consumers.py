@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from postil.formats import FOREIGN
 from postil.formats.argilla import settings_path
 from postil.formats.label_studio import config_path
+from postil.formats.others import FOREIGN
 from postil.types import Annotation
 from tests.formats.answers import CHINESE, EMOJI, SOLVED, Solved, outcomes, read, rows, write
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from postil.errors import DataError, FormatError
-from postil.formats import ReadOutcome
+from postil.formats.foreign import ReadOutcome
 from postil.tasks.kinds import KINDS
 from postil.types import Abstention, Annotation, Record
 from tests.formats.answers import CHINESE, EMOJI, SOLVED, Solved, outcomes, read, rows, span, write

@@ -9,7 +9,9 @@ import pytest
 
 from postil.cli.app import OURS, READ, WRITTEN
 from postil.errors import DataError, FormatError, InputError, SettingsError
-from postil.formats import CONFIGURATIONS, FOREIGN, FORMATS, Landing
+from postil.formats import FORMATS
+from postil.formats.landing import Landing
+from postil.formats.others import CONFIGURATIONS, FOREIGN
 from postil.project import Project
 from postil.tasks.kinds import KINDS
 from postil.types import Annotation, Failure, Record

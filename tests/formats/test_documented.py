@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from postil.formats import CONFIGURATIONS, FOREIGN, FORMATS
+from postil.formats import FORMATS
+from postil.formats.others import CONFIGURATIONS, FOREIGN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postil.errors import DataError, FormatError, TaskError
-from postil.formats import CONFIGURATIONS, FOREIGN, FORMATS, foreign_format, formats_for
+from postil.formats import FORMATS
 from postil.formats.foreign import shown_names, shown_text
+from postil.formats.others import CONFIGURATIONS, FOREIGN, foreign_format, formats_for
 from postil.tasks.classification import Classification
 from postil.tasks.kinds import KINDS
 from postil.types import Abstention, Annotation, Failure, Outcome, Record

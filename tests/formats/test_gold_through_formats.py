@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from postil.formats import FOREIGN
 from postil.formats.foreign import shown_fields
+from postil.formats.others import FOREIGN
 from postil.tasks import Task
 from postil.tasks.kinds import KINDS
 from postil.types import Annotation, Answer, Record

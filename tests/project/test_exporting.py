@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from postil.errors import DataError, FormatError
-from postil.formats import FOREIGN
+from postil.formats.others import FOREIGN
 from postil.tasks.preference import Preference
 from postil.types import Annotation
 from tests.cli.command import read_jsonl, snapshot, write_jsonl

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postil.engines.scripted import ScriptedEngine
-from postil.errors import AuthenticationFailed, RateLimited, SettingsError
+from postil.errors import AuthenticationFailed, RateLimited, SettingsError, StoreError
 from postil.project import Project
 from postil.tasks.rating import Rating
 from postil.types import Budget, Capabilities, Completion, Request, Usage
@@ -357,6 +357,15 @@ async def test_two_projects_at_once(tmp_path: Path) -> None:
     assert [result.labelled for result in results] == [10, 10]
     for each in made:
         each.close()
+
+
+def test_a_journal_that_is_gone_is_not_verified_as_a_new_one(tmp_path: Path) -> None:
+    with project(tmp_path, items(5)) as made:
+        made.annotate(engine=engine())
+    (made.folder / "postil.db").unlink()
+    with Project(made.folder) as opened, pytest.raises(StoreError, match="is not there"):
+        opened.verify()
+    assert not (made.folder / "postil.db").exists()
 
 
 def test_verify_finds_nothing_wrong_with_any_outcome(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from postil.project.running import AnnotateResult, Preview
 from postil.project.verifying import Verification
 from postil.runner.lost import OpenRequests
 from postil.tasks import Task
+from postil.tasks.reading import clip
 from postil.types import Abstention, Annotation, Assessment, Failure
 
 if TYPE_CHECKING:  # numpy comes with it
@@ -37,7 +38,7 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool, subm
     if result.failures:
         terminal.say(f"failures: {failures(result.failures)} (--retry-failed asks again)", style="yellow")
         for failure_class, example in result.failure_examples.items():
-            terminal.say(f"  {failure_class}, as {_clipped(example)}", style="yellow")
+            terminal.say(f"  {failure_class}, as {clip(example, _LONGEST_EXAMPLE)}", style="yellow")
     terminal.say(
         f"{count(result.requests)} requests ({count(result.resent)} resent), "
         f"{count(result.input_tokens)} tokens in ({count(result.cached_tokens)} cached), "
@@ -64,10 +65,6 @@ def annotated(terminal: Terminal, result: AnnotateResult, *, limited: bool, subm
         terminal.note("handed over; run the same command again later to collect the answers")
     left_by_choice = limited or (submitting and not result.held)
     return FELL_SHORT if result.failed or (result.pending and not left_by_choice) else OK
-
-
-def _clipped(words: str) -> str:
-    return words if len(words) <= _LONGEST_EXAMPLE else f"{words[: _LONGEST_EXAMPLE - 1]}…"
 
 
 def decision(terminal: Terminal) -> Callable[[OpenRequests], bool] | None:
@@ -170,6 +167,8 @@ def status(terminal: Terminal, state: Mapping[str, Any]) -> None:
         terminal.say(f"{key.replace('_', ' '):<13}{count(state[key]):>10}")
     if state["open_intents"]:
         terminal.say("open intents are requests whose reply was never seen; each may have been billed", style="yellow")
+    if state["stopped"]:
+        terminal.say(f"the last run stopped: {state['stopped']}", style="yellow")
     if state["failures"]:
         terminal.say(f"failures: {failures(state['failures'])}", style="yellow")
     terminal.say(f"{'spent':<13}{dollars(state['usd']):>10}")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from postil.errors import DataError, FormatError
-from postil.formats import FORMATS, STDOUT, export_row, flat_row, foreign_format, format_of, read_annotations
+from postil.formats import FORMATS, STDOUT, export_row, flat_row, format_of, read_annotations
+from postil.formats.others import foreign_format
 from postil.project.foreign import read_outcomes, write_foreign
 from postil.store import Journal
 from postil.tasks import Task

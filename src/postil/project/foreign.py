@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postil.errors import DataError, FormatError, RecordRejected
-from postil.formats import STDOUT, Foreign, ReadOutcome, Records, formats_for, read_foreign, shown_text
+from postil.formats import STDOUT
+from postil.formats.foreign import Foreign, ReadOutcome, Records, read_foreign, shown_text
+from postil.formats.others import formats_for
 from postil.formats.source import check_file
 from postil.prompts import Prompt
 from postil.store import Journal

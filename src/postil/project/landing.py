@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from postil.errors import FormatError, SettingsError
-from postil.formats import CONFIGURATIONS, Landing, write_jsonl
+from postil.formats import write_jsonl
+from postil.formats.landing import Landing
+from postil.formats.others import CONFIGURATIONS
 from postil.project.creating import Data, new_project
 from postil.tasks import Task
 from postil.types import JSON

@@ -14,8 +14,6 @@ from postil.project import gold, importing, running
 from postil.project.annotators import Annotators, build_annotator, policy_of, price_of
 from postil.project.bridge import run_sync
 from postil.project.creating import Data, new_project
-from postil.project.exporting import Imported, import_annotations, write_export
-from postil.project.landing import landed, read_configuration
 from postil.project.planning import Plan, plan
 from postil.project.running import AnnotateResult, Lane, Preview, Scope, Terms
 from postil.project.settings import DATABASE, FILE_NAME, parse_task, read_settings
@@ -28,6 +26,7 @@ from postil.tasks import Task
 from postil.types import JSON, Assessment, Budget, Engine, Estimate
 
 if TYPE_CHECKING:  # numpy, scipy and more come with these
+    from postil.project.exporting import Imported
     from postil.project.students import StudentResult
 
 _SEED: Final = 20240221
@@ -113,6 +112,8 @@ class Project:
         Raises:
             InputError: the folder has a project already, or no project can be made of it; then nothing is made.
         """
+        from postil.project.landing import landed, read_configuration  # noqa: PLC0415 - all formats of other tools
+
         found = read_configuration(Path(configuration), Path(items), format, part)
         task = parse_task(found.task, str(configuration))
         with landed(Path(folder), task, found, annotator=annotator):
@@ -355,7 +356,7 @@ class Project:
         return None if metric is None else (metric, found.metrics[metric])
 
     def status(self, annotator: str | None = None) -> dict[str, JSON]:
-        """Return records by state, money, gold by role and open intents.
+        """Return records by state, money, gold by role, open intents, and what stopped the last run that ended.
 
         Raises:
             InputError: settings or data are wrong.
@@ -364,6 +365,7 @@ class Project:
         if known is None:
             self.sync(reading=True)
         counts = running.tally(self.journal, known.id if known else "")
+        ended = self.journal.latest_event("run_end", known.id) if known else None
         return {
             "records": counts.records,
             "labelled": counts.labelled,
@@ -376,6 +378,7 @@ class Project:
             "unseen_usd": self.journal.unseen().usd,
             "gold": gold.count_roles(self.journal),
             "annotator": known.name if known else None,
+            "stopped": ended["stopped"] if ended else None,
         }
 
     def assess(self, annotator: str | None = None) -> Assessment:
@@ -423,6 +426,8 @@ class Project:
             InputError: the format or the path cannot be written.
         """
         known = self._read(annotator)
+        from postil.project.exporting import write_export  # noqa: PLC0415 - all formats of other tools
+
         return write_export(self.journal, self.task, known.id, known.name, path=path, format=format)
 
     def import_(
@@ -432,7 +437,7 @@ class Project:
         annotator: str,
         format: str | None = None,  # noqa: A002
         by: str | None = None,
-    ) -> Imported:
+    ) -> "Imported":
         """Add annotations made elsewhere under an annotator's name and return what was new, replaced and unchanged.
 
         `format` may be that of another tool; `by` then says whose answers are meant, where there are those of several.
@@ -443,10 +448,20 @@ class Project:
         if annotator in self.annotators:
             raise SettingsError(f"the name {annotator!r} is taken by an annotator of the settings")
         self.sync()
+        from postil.project.exporting import import_annotations  # noqa: PLC0415 - all formats of other tools
+
         return import_annotations(self.journal, self.task, Path(path), annotator=annotator, format=format, by=by)
 
     def verify(self) -> Verification:
-        """Derive every label and cost again from the journal, offline, and return what is right and what is not."""
+        """Derive every label and cost again from the journal, offline, and return what is right and what is not.
+
+        Raises:
+            StoreError: there is no journal, or it cannot be read.
+        """
+        database = self.folder / DATABASE
+        if not database.exists():
+            # Opening it would make a new one, in which all is right.
+            raise StoreError(f"{database} is not there: there is nothing to verify", hint="restore it from a copy")
         return run_sync(self._verified())
 
     async def _verified(self) -> Verification:

@@ -16,6 +16,7 @@ from postil.project import running
 from postil.project.annotators import build_annotator, build_engine, described, policy_of, price_of
 from postil.project.bridge import run_sync
 from postil.project.running import Scope, Terms
+from postil.project.settings import DATABASE
 from postil.store import Journal
 from postil.tasks import Task
 from postil.tasks.shown import Shown
@@ -91,7 +92,7 @@ async def annotate_async(
 def _journal(path: str | Path | None) -> Generator[Journal, None, None]:
     """Open the journal of a call: a file that stays, or one that is gone at the end."""
     with tempfile.TemporaryDirectory(prefix="postil-") as folder:
-        journal = Journal(Path(folder) / "postil.db" if path is None else Path(path))
+        journal = Journal(Path(folder) / DATABASE if path is None else Path(path))
         try:
             yield journal
         finally:

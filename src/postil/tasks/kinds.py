@@ -1,34 +1,45 @@
 """The kinds that a file or the command line may name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any, Final
 
 from postil.errors import TaskError
 from postil.tasks import Task
-from postil.tasks.attributes import Attributes
-from postil.tasks.classification import Classification
-from postil.tasks.multilabel import MultiLabel
-from postil.tasks.preference import Preference
-from postil.tasks.rating import Rating
-from postil.tasks.relations import Relations
-from postil.tasks.roles import Roles
-from postil.tasks.spans import Spans
-from postil.tasks.text import Text
-from postil.tasks.timeline import Timeline
 from postil.types import JSON
 
-KINDS: Final[Mapping[str, type[Any]]] = {
-    Classification.kind: Classification,
-    MultiLabel.kind: MultiLabel,
-    Attributes.kind: Attributes,
-    Rating.kind: Rating,
-    Preference.kind: Preference,
-    Relations.kind: Relations,
-    Roles.kind: Roles,
-    Timeline.kind: Timeline,
-    Spans.kind: Spans,
-    Text.kind: Text,
+_HOMES: Final = {
+    "classification": "Classification",
+    "multilabel": "MultiLabel",
+    "attributes": "Attributes",
+    "rating": "Rating",
+    "preference": "Preference",
+    "relations": "Relations",
+    "roles": "Roles",
+    "timeline": "Timeline",
+    "spans": "Spans",
+    "text": "Text",
 }
+
+
+class _Kinds(Mapping[str, type[Any]]):
+    """The class of each kind, loaded where it is asked for: all of them take longer to load than most verbs to act."""
+
+    def __getitem__(self, kind: str) -> type[Any]:
+        name = _HOMES[kind]
+        return getattr(import_module(f"postil.tasks.{kind}"), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_HOMES)
+
+    def __len__(self) -> int:
+        return len(_HOMES)
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in _HOMES
+
+
+KINDS: Final[Mapping[str, type[Any]]] = _Kinds()
 """Each satisfies `Task` and makes its tasks from specs with `from_spec`."""
 
 
