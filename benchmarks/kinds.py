@@ -5,6 +5,7 @@
 DATA is a folder with `<kind>/<set>/pool.jsonl` (shown in prompts) and `<kind>/<set>/test.jsonl` (only measured on).
 What is measured is added to the file of results, line by line, and what stands there is not measured again, so that a
 long measurement can be stopped at any time. The table replaces what stands between the markers of the file to write.
+With `--slots` a local model writes so many answers together, which takes less time for all of them.
 """
 
 import argparse
@@ -31,6 +32,8 @@ def main() -> None:
     arguments.add_argument("sets", nargs="*", default=list(SUBJECTS))
     arguments.add_argument("--engine", default="local")
     arguments.add_argument("--threads", type=int)
+    arguments.add_argument("--slots", type=int, help="requests that a local model decodes together")
+    arguments.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     arguments.add_argument("--n", type=int, default=100)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--results", type=Path, default=Path("kinds.jsonl"))
@@ -38,7 +41,7 @@ def main() -> None:
     given = arguments.parse_intermixed_args()
     rows = read(given.results)
     for name in given.sets:
-        for way in WAYS:
+        for way in given.ways:
             if any((row["set"], row["way"]) == (name, way) for row in rows):
                 continue
             row = measured(SUBJECTS[name], given.data, way, given)
@@ -66,6 +69,9 @@ def measured(subject: Subject, data: Path, way: str, given: argparse.Namespace) 
     annotator: dict[str, Any] = {"engine": given.engine, "shots": WAYS[way], "seed": given.seed, **subject.options}
     if given.threads:
         annotator["threads"] = given.threads
+    if given.slots:
+        # One request a slot: what comes after it about the same record finds its prompt there.
+        annotator |= {"slots": given.slots, "concurrency": given.slots}
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         write(root / "items.jsonl", ({"id": record.id, **record.fields} for record, _ in chosen))
