@@ -137,6 +137,12 @@ class Truncated(AnswerError):
     failure_class = "truncated"
 
 
+class Endless(AnswerError):
+    """The reply went on in a loop until it was cut; more room would only be filled too (reliability A4)."""
+
+    failure_class = "endless"
+
+
 class Refused(AnswerError):
     """The model declined to answer in its own words (reliability A3)."""
 

@@ -83,6 +83,14 @@ def test_a_reply_that_was_cut_is_asked_for_once_more_with_twice_the_room() -> No
     assert interview.asked is None
 
 
+def test_a_reply_in_a_loop_is_not_asked_for_with_more_room() -> None:
+    """Reliability A4: a loop would fill any room."""
+    interview = Interview(scene.annotator(scene.engine(), repairs=3), scene.record(1))
+    ended = interview.take(said('{"label":' + " \n" * 40, "length"))
+    assert isinstance(ended, Failure)
+    assert (ended.failure_class, interview.asked) == ("endless", None)
+
+
 def test_a_ceiling_of_the_users_own_is_kept() -> None:
     interview = Interview(scene.annotator(scene.engine(), repairs=1, sampling=Sampling(max_tokens=8)), scene.record(1))
     assert isinstance(interview.take(said("posi", "length")), Failure)

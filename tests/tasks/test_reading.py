@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postil.errors import AnswerError, Filtered, Refused, Truncated, Unreadable
+from postil.errors import AnswerError, Endless, Filtered, Refused, Truncated, Unreadable
 from postil.tasks.reading import complete_text, divided_by_prior, fold, json_object, not_readable, unfenced
 from postil.types import Completion, FinishReason, Usage
 
@@ -60,6 +60,43 @@ def test_the_reason_for_stopping_is_looked_at_before_the_text(
 ) -> None:
     with pytest.raises(error):
         complete_text(completion(text, finish))
+
+
+@given(st.text(), st.text(min_size=1, max_size=100), st.integers(0, 100))
+def test_one_piece_said_over_and_over_is_a_loop_wherever_it_was_cut(before: str, piece: str, cut: int) -> None:
+    text = before + piece * (3 + 60 // len(piece))
+    with pytest.raises(Endless):
+        complete_text(completion(text + piece[: cut % len(piece)], "length"))
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        '{"label":' + " \n\t" * 8,
+        '{"label": "positive"}' + "\n" * 30,
+        '{"spans": [' + ", ".join(f'{{"text": "a", "occurrence": {at}}}' for at in range(1, 20)),
+        "好的，" * 40,
+    ],
+)
+def test_white_space_and_counting_are_loops_too(loop: str) -> None:
+    """Reliability A4."""
+    with pytest.raises(Endless):
+        complete_text(completion(loop, "length"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"spans": [' + ", ".join(f'{{"text": "{word}", "label": "x"}}' for word in ["A", "cat", "sat", "on", "it"]),
+        "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20",
+        '{"label": "positive"}\n\n',
+        "no no no, not at all",
+        "酒店很好，房间很干净，服务员很热情，早餐很丰富，位置很方便，价格很实惠",
+    ],
+)
+def test_what_only_lists_or_repeats_a_little_was_cut_and_is_no_loop(text: str) -> None:
+    with pytest.raises(Truncated):
+        complete_text(completion(text, "length"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from postil.errors import (
     AnswerError,
     CostCapReached,
     DataError,
+    Endless,
     EngineError,
     Filtered,
     InputTruncated,
@@ -43,7 +44,7 @@ from postil.types import (
 
 Calibration = Literal["batch", "content_free", "none"]
 
-_NO_REPAIR: Final = (Refused, Filtered, InputTruncated, Mispaired)
+_NO_REPAIR: Final = (Refused, Filtered, InputTruncated, Mispaired, Endless)
 """Replies that are no slip of the pen: asking again would be asking somebody to change their mind, or somebody else."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from postil.canonical import parse_json
-from postil.errors import AnswerError, Filtered, InputTruncated, Refused, Truncated, Unreadable
+from postil.errors import AnswerError, Endless, Filtered, InputTruncated, Refused, Truncated, Unreadable
 from postil.types import JSON, Completion
 
 # Quotation marks, brackets and stops around an answer carry no meaning; "+" and "#" do ("C", "C++", "C#"), and so
@@ -16,6 +16,14 @@ _BEFORE: Final = " ,;:!?\"'`*()[]。、“”‘’「」『』【】《》"
 _AFTER: Final = _BEFORE + "."
 _SEARCHED: Final = 2000
 """How much of a reply is searched for a refusal, which stands at its beginning."""
+
+_BLANKS: Final = 20
+"""So much white space at the end of a reply is no layout any more."""
+_LOOP: Final = 40
+"""Characters that a piece of text fills, three times or more, where it is said over and over."""
+_COUNTED: Final = 16
+"""Characters of a piece that may differ in its numbers each time: shorter ones are lists of numbers."""
+_NUMBER = re.compile(r"\d+")
 
 _THOUGHTS: Final = ("think", "thinking", "thought", "reasoning")
 _OPENED = re.compile(rf"\s{{0,64}}<({'|'.join(_THOUGHTS)})>")
@@ -56,7 +64,10 @@ def complete_text(completion: Completion) -> str:
             hint="give the server a larger context, or shorten the text",
         )
     if completion.finish == "length":
-        raise Truncated(f"the reply was cut at {completion.usage.output_tokens} tokens: {clip(completion.text)!r}")
+        cut = f"was cut at {completion.usage.output_tokens} tokens"
+        if is_endless(completion.text):
+            raise Endless(f"the reply went on in a loop until it {cut}: …{completion.text[-80:]!r}")
+        raise Truncated(f"the reply {cut}: {clip(completion.text)!r}")
     if completion.finish == "filter":
         raise Filtered("the provider withheld the reply")
     if completion.finish == "refusal":
@@ -65,6 +76,22 @@ def complete_text(completion: Completion) -> str:
     if not text:
         raise Unreadable("the reply is empty")
     return text
+
+
+def is_endless(text: str) -> bool:
+    """Return whether a text that was cut ends in a loop: in white space, or in one piece said over and over."""
+    if len(text) - len(text.rstrip()) >= _BLANKS:
+        return True
+    tail = text[-_SEARCHED:]
+    return _period(tail) > 0 or _period(_NUMBER.sub("0", tail)) >= _COUNTED
+
+
+def _period(text: str) -> int:
+    """Return the length of the shortest piece that a text ends in over and over, 0 if there is none."""
+    for length in range(1, len(text) // 3 + 1):
+        if text.endswith(text[-length:] * max(3, math.ceil(_LOOP / length))):
+            return length
+    return 0
 
 
 def _without_thoughts(text: str) -> str:
