@@ -22,7 +22,8 @@ class Talkative(ScriptedEngine):
         [about] = [message.content for message in request.messages if "nonce" in message.content]
         usage = Usage(self.count_tokens(request.messages), request.max_tokens)
         self.tokens[about] = self.tokens.get(about, 0) + usage.input_tokens + usage.output_tokens
-        return Completion("and " * request.max_tokens, "length", usage)
+        # Nothing twice: a loop would not be given more room.
+        return Completion(" ".join(map(str, range(request.max_tokens))), "length", usage)
 
 
 def test_the_cap_is_part_of_what_can_change_an_answer() -> None:
