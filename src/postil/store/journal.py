@@ -17,13 +17,7 @@ from postil.errors import DataError, EngineError, StoreError
 from postil.store.connection import connect, make_durable, transaction, write_error
 from postil.store.group_commit import GroupCommit
 from postil.store.queries import Queries
-from postil.store.rows import (
-    add_outcome,
-    error_row,
-    json_text,
-    now,
-    outcome_row,
-)
+from postil.store.rows import add_outcome, error_row, json_text, now, outcome_row
 from postil.store.sealing import Appender
 from postil.store.seen import Seen
 from postil.store.totals import NOTED, Totals

@@ -15,7 +15,7 @@ from postil.types import JSON, Completion
 _BEFORE: Final = " ,;:!?\"'`*()[]。、“”‘’「」『』【】《》"
 _AFTER: Final = _BEFORE + "."
 _SEARCHED: Final = 2000
-"""How much of a reply is searched for a refusal, which stands at its beginning."""
+"""How much of a reply is searched for a refusal, which stands at its beginning, or for a loop, in which it ends."""
 
 _BLANKS: Final = 20
 """So much white space at the end of a reply is no layout any more."""
